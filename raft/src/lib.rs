@@ -1,0 +1,23 @@
+//! A replicated log that knows nothing about metadata.
+//!
+//! ```text
+//!   propose            commit                 apply
+//!   ───────►  entry  ───────────►  on disk  ─────────►  StateMachine
+//!             (opaque bytes)       (a quorum, or one journal)
+//! ```
+//!
+//! The seams, one file each:
+//! * [`PosixMetadataReplicator`]: what the layer above calls (propose, read barrier, status).
+//! * [`StateMachine`]: what this crate calls back (apply, snapshot, install).
+//! * [`ReplicateError`] and [`StartError`]: every refusal, typed.
+//!
+//! Not here: keys, values, time, clients, doors. Entries are bytes from end to end.
+//! Must always hold: no type of the consensus library leaves this crate, and nothing of metad is known in it.
+
+pub mod error;
+pub mod replicator;
+pub mod state_machine;
+
+pub use error::{Fatal, Leader, ReplicateError, StartError};
+pub use replicator::{Fut, PosixMetadataReplicator, Proposal, Role, Status};
+pub use state_machine::{Applied, Entry, SnapshotSink, SnapshotSource, StateMachine};

@@ -1,0 +1,3 @@
+//! config.
+//!
+//! Not here: everything, so far. Must always hold: see `lib.rs`.

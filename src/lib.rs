@@ -1,0 +1,27 @@
+//! metad: a replicated metadata daemon for media libraries.
+//!
+//! ```text
+//!   doors      http   fuse   cli                  one protocol each, no policy
+//!   services   vfs    scan                        one job each
+//!   meta       meta                               the truth: keys, commands, apply, MetadataService
+//!   base       config  telemetry  clock  limits  codec
+//!   log        crate metad-raft                   an ordered log of opaque bytes
+//! ```
+//!
+//! **Doors → services → meta → log. Look down; never up, never sideways. Only `node` sees everything.**
+//! `tests/tidy.rs` plays the compiler's part and enforces it.
+//!
+//! Must always hold: a line's room can be found from the file tree alone.
+
+pub mod cli;
+pub mod clock;
+pub mod codec;
+pub mod config;
+pub mod fuse;
+pub mod http;
+pub mod limits;
+pub mod meta;
+pub mod node;
+pub mod scan;
+pub mod telemetry;
+pub mod vfs;

@@ -1,0 +1,3 @@
+//! meta.
+//!
+//! Not here: everything, so far. Must always hold: see `lib.rs`.

@@ -1,0 +1,3 @@
+//! scan.
+//!
+//! Not here: everything, so far. Must always hold: see `lib.rs`.

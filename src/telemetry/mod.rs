@@ -1,0 +1,3 @@
+//! telemetry.
+//!
+//! Not here: everything, so far. Must always hold: see `lib.rs`.

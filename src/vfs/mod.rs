@@ -1,0 +1,3 @@
+//! vfs.
+//!
+//! Not here: everything, so far. Must always hold: see `lib.rs`.
