@@ -1,3 +1,6 @@
-//! meta.
+//! The truth: records and keys, the operations on them, and the one service that reads and writes them.
 //!
-//! Not here: everything, so far. Must always hold: see `lib.rs`.
+//! Not here: protocols (doors), folders (vfs), the log (`metad-raft`).
+//! Must always hold: state is a pure function of the log; apply reads no clock, no randomness, no hash-map order.
+
+pub mod record;
