@@ -8,6 +8,9 @@
 //! checksums of its own.
 
 use bincode::config::{Configuration, Limit};
+use bincode::de::BorrowDecoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
 use bincode::{BorrowDecode, Decode, Encode};
 use bytes::Bytes;
 
@@ -89,6 +92,46 @@ pub fn decode_borrowed<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<T
         .map_err(|e| CodecError::Malformed(e.to_string()))?;
     whole(bytes, used)?;
     Ok(value)
+}
+
+/// Decodes a value whose [`Blob`]s share the memory of `bytes`; every byte must be used.
+pub fn decode_shared<T: for<'a> BorrowDecode<'a, Bytes>>(bytes: &Bytes) -> Result<T, CodecError> {
+    let (value, used) = bincode::borrow_decode_from_slice_with_context(bytes, config(), bytes.clone())
+        .map_err(|e| CodecError::Malformed(e.to_string()))?;
+    whole(bytes, used)?;
+    Ok(value)
+}
+
+/// Bytes inside an encoded value: written with their length, read back without a copy (see [`decode_shared`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Blob(pub Bytes);
+
+impl Encode for Blob {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.0.as_ref().encode(encoder)
+    }
+}
+
+impl<'de> BorrowDecode<'de, Bytes> for Blob {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = Bytes>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let part: &'de [u8] = BorrowDecode::borrow_decode(decoder)?;
+        // An empty slice has no place in the source, so it has nothing to share.
+        Ok(Self(if part.is_empty() { Bytes::new() } else { decoder.context().slice_ref(part) }))
+    }
+}
+
+impl std::ops::Deref for Blob {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Blob {
+    fn from(bytes: T) -> Self {
+        Self(bytes.into())
+    }
 }
 
 fn whole(bytes: &[u8], used: usize) -> Result<(), CodecError> {

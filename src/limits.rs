@@ -16,3 +16,5 @@ pub const HTTP_VALUE_BYTES_MAX: usize = 1024 * 1024;
 pub const VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Values are cut into chunks of this many bytes in the store.
 pub const CHUNK_BYTES: usize = 64 * 1024;
+/// Applied entries that the change feed remembers for followers that are busy.
+pub const FEED_SETS_MAX: usize = 8192;

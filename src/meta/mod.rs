@@ -3,4 +3,9 @@
 //! Not here: protocols (doors), folders (vfs), the log (`metad-raft`).
 //! Must always hold: state is a pure function of the log; apply reads no clock, no randomness, no hash-map order.
 
+pub mod event;
+pub mod feed;
+pub mod op;
 pub mod record;
+pub mod response;
+pub mod service;

@@ -1,0 +1,112 @@
+//! Operations: what may be replicated.
+//!
+//! Not here: how they change the state (`apply`), which protocol they came from (doors).
+//! Must always hold: variants are only appended, because their numbers are in every log on disk; whatever depends on
+//! time or chance takes it from the entry; a malformed request never becomes an operation.
+
+use bincode::{BorrowDecode, Encode};
+use bytes::Bytes;
+
+use crate::codec::Blob;
+
+/// One operation, applied atomically.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+#[bincode(decode_context = "Bytes")]
+pub enum Op {
+    /// A change of file metadata.
+    Record(RecordOp),
+    /// A change of the hidden keyspace.
+    System(SystemOp),
+    /// Several operations as one step, if every guard holds.
+    Atomic {
+        /// What must be true before the first operation.
+        guards: Vec<Guard>,
+        /// Applied in order; a rejected one does not stop the others (as in MULTI).
+        ops: Vec<Op>,
+    },
+}
+
+/// Operations on records (files).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+#[bincode(decode_context = "Bytes")]
+pub enum RecordOp {
+    /// Writes properties; those not named stay. One `set` event each, also when the value is unchanged.
+    Put {
+        /// hashId of the file.
+        id: Blob,
+        /// Name and value; a name given twice takes the last value.
+        properties: Vec<(Blob, Blob)>,
+    },
+    /// Deletes single properties. One `del` event for each that was there.
+    Remove {
+        /// hashId of the file.
+        id: Blob,
+        /// Names of the properties.
+        properties: Vec<Blob>,
+    },
+    /// Deletes a record with all its properties: `del` of `filePath` first, then of the others by name.
+    Delete {
+        /// hashId of the file.
+        id: Blob,
+    },
+    /// Adds a member to a `|`-separated set property, keeping insertion order.
+    AddMember {
+        /// hashId of the file.
+        id: Blob,
+        /// Name of the property.
+        property: Blob,
+        /// The member; an empty one is refused at the door.
+        member: Blob,
+    },
+    /// Lists a record in `file:__index__` though it has no property, or lists it again.
+    List {
+        /// hashId of the file.
+        id: Blob,
+    },
+    /// Takes a record out of `file:__index__` without deleting it.
+    Unlist {
+        /// hashId of the file.
+        id: Blob,
+    },
+    /// Deletes every record and the events' history. Event ids go on from where they are.
+    Clear,
+}
+
+/// Operations on the hidden keyspace: no Redis command reaches it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+#[bincode(decode_context = "Bytes")]
+pub enum SystemOp {
+    /// Replaces the naming rules.
+    SetRules {
+        /// The rules' text, TOML or JSON, checked by the proposer.
+        text: Blob,
+        /// The properties that can change a path under these rules, sorted: apply must know them to keep naming orders
+        /// (design D12), and it must not evaluate rules.
+        naming: Vec<Blob>,
+    },
+    /// Moves the log's time and removes what expired, when nothing else does.
+    Tick,
+    /// Raises the feature level; entries of a higher level may follow.
+    SetFeatureLevel {
+        /// The new level; lower than the present one is rejected.
+        level: u32,
+    },
+}
+
+/// A condition of [`Op::Atomic`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+#[bincode(decode_context = "Bytes")]
+pub enum Guard {
+    /// The record is not there (HTTP `If-None-Match: *`).
+    RecordAbsent {
+        /// hashId of the file.
+        id: Blob,
+    },
+    /// The record's modification index is one of these (HTTP `If-Match`).
+    RecordVersion {
+        /// hashId of the file.
+        id: Blob,
+        /// Acceptable modification indexes.
+        versions: Vec<u64>,
+    },
+}

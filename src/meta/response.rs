@@ -1,0 +1,52 @@
+//! What an operation answers: equal on every node, because it is computed by apply.
+//!
+//! Not here: status codes and protocol texts (doors).
+//! Must always hold: variants are only appended; a refusal is a response, never an error that stops anything.
+
+use bincode::{BorrowDecode, Encode};
+use bytes::Bytes;
+
+use crate::codec::Blob;
+
+/// The result of one operation.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+#[bincode(decode_context = "Bytes")]
+pub enum Response {
+    /// Done, nothing to tell.
+    Done,
+    /// How many things were changed, or a number that was computed.
+    Count(i64),
+    /// Whether something changed.
+    Flag(bool),
+    /// A value.
+    Value(Blob),
+    /// There is nothing.
+    Nil,
+    /// Several results in order, of an atomic group or of a command with several answers.
+    List(Vec<Response>),
+    /// A deterministic "no": nothing was changed.
+    Rejected(Reject),
+}
+
+/// Why an operation was refused. Every node refuses it alike.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, BorrowDecode, thiserror::Error)]
+#[bincode(decode_context = "Bytes")]
+pub enum Reject {
+    /// A guard of the atomic group did not hold.
+    #[error("the precondition does not hold")]
+    Precondition,
+    /// The record would have more properties than the limit.
+    #[error("the record would have more than {limit} properties")]
+    TooManyProperties {
+        /// The limit.
+        limit: u32,
+    },
+    /// The feature level asked for is lower than the present one.
+    #[error("feature level {asked} is lower than the present {present}")]
+    FeatureLevel {
+        /// What was asked for.
+        asked: u32,
+        /// What is in force.
+        present: u32,
+    },
+}
