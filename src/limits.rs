@@ -18,3 +18,7 @@ pub const VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const CHUNK_BYTES: usize = 64 * 1024;
 /// Applied entries that the change feed remembers for followers that are busy.
 pub const FEED_SETS_MAX: usize = 8192;
+/// Series of one metric, one for each combination of label values; what comes after is counted under `other`.
+pub const METRIC_SERIES_MAX: usize = 1024;
+/// Files that `scan` reads and hashes as one block, before their records are made in order.
+pub const SCAN_BLOCK_FILES: usize = 256;
