@@ -11,12 +11,14 @@
 //! **Doors → services → meta → log. Look down; never up, never sideways. Only `node` sees everything.**
 //! `tests/tidy.rs` plays the compiler's part and enforces it.
 //!
+//! Not here: any code of its own, only the list of rooms.
 //! Must always hold: a line's room can be found from the file tree alone.
 
 pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod docs;
 pub mod fuse;
 pub mod http;
 pub mod limits;
