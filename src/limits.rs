@@ -22,3 +22,28 @@ pub const FEED_SETS_MAX: usize = 8192;
 pub const METRIC_SERIES_MAX: usize = 1024;
 /// Files that `scan` reads and hashes as one block, before their records are made in order.
 pub const SCAN_BLOCK_FILES: usize = 256;
+
+/// How long the kernel may keep a name, or its absence, and attributes in milliseconds. An hour once every change is
+/// pushed; one second while nothing is.
+pub const FUSE_TTL_MS: u64 = 1_000;
+/// An open, or a read that the daemon serves, is answered EIO when the disk takes longer, in milliseconds: nobody
+/// waits in state D for a dead disk.
+pub const FUSE_DISK_DEADLINE_MS: u64 = 10_000;
+/// Threads that may wait for the files' disk at a time.
+pub const FUSE_POOL_THREADS: usize = 8;
+/// Opens and reads that may wait for one of those threads.
+pub const FUSE_POOL_JOBS_MAX: usize = 1024;
+/// Threads that read requests from the kernel.
+pub const FUSE_SESSION_THREADS_MAX: usize = 4;
+/// Background requests (read-ahead) that the kernel keeps under way; fuser's 16 starves parallel readers.
+pub const FUSE_BACKGROUND_MAX: u16 = 64;
+/// Read-ahead of the mount in KiB, where the daemon serves the bytes.
+pub const FUSE_READ_AHEAD_KIB: u32 = 1024;
+/// How long a question to a mount point or a volume may take at start, in milliseconds.
+pub const FUSE_PROBE_DEADLINE_MS: u64 = 2_000;
+/// How long stopping waits for the session's threads in milliseconds.
+pub const FUSE_DETACH_DEADLINE_MS: u64 = 5_000;
+/// Age in milliseconds after which the volume's free space is asked for again.
+pub const FUSE_SPACE_AGE_MS: u64 = 5_000;
+/// Longest file name in bytes. Source: `NAME_MAX` of Linux.
+pub const NAME_BYTES_MAX: usize = 255;
