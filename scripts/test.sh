@@ -3,11 +3,59 @@
 # A fresh machine has only the Rust toolchain; whatever else a test wants is installed here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/lib.sh
+exec </dev/null
 
-say() { printf '\n== %s\n' "$*" >&2; }
+# Programs that a test may call, and their Debian packages. Only those that some test names are installed.
+PROGRAMS="
+fusermount3 fuse3
+ffprobe ffmpeg
+python3 python3
+curl curl
+"
+
+install_programs() {
+    local program package
+    while read -r program package; do
+        if [ -n "$program" ] && grep -rqsw --include='*.rs' --include='*.py' "$program" tests src raft/tests; then
+            need "$program" "$package" || warn "tests that call $program will fail or say why they skip"
+        fi
+    done <<<"$PROGRAMS"
+}
+
+# Adds up the runner's own lines, one per test binary, and prints the sum as the last line.
+print_sum() {
+    awk '/^test result: / { for (i = 2; i < NF; i++) { n = $i
+             if ($(i + 1) ~ /^passed/) passed += n; if ($(i + 1) ~ /^failed/) failed += n
+             if ($(i + 1) ~ /^ignored/) ignored += n } }
+         END { printf "%d passed, %d failed, %d ignored\n", passed, failed, ignored }' "$1"
+}
+
+# The dependency gate, built once beside our own artefacts: two minutes on two cores.
+install_cargo_deny() {
+    command -v cargo-deny >/dev/null 2>&1 && return 0
+    say "installing cargo-deny"
+    local tools
+    tools=$(target_dir)/tools
+    cargo install --quiet --locked --root "$tools" --target-dir "$tools/build" cargo-deny@0.20.2 || warn "no cargo-deny"
+    rm -rf "$tools/build"
+}
+
+PATH=$PATH:$(mkdir -p "$(target_dir)/tools/bin" && cd "$(target_dir)/tools/bin" && pwd)
+export PATH
+
+install_programs
+install_cargo_deny
 
 say "lint gate"
 bash scripts/verify.sh
 
 say "tests"
-cargo test --workspace --locked
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log" || status=$?
+echo
+[ "$status" -eq 0 ] || echo "cargo test failed with status $status" >&2
+print_sum "$log"
+exit "$status"

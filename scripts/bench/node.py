@@ -1,0 +1,132 @@
+"""A real metad node for benchmarks: started as a process, spoken to over HTTP, and nothing else.
+
+Addresses come from `runtime.json` in the data directory, as docs and contract say; ports are always 0.
+"""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+START_SECONDS_MAX = 300
+STOP_SECONDS_MAX = 120
+POLL_SECONDS = 0.002
+
+
+class BenchError(Exception):
+    """The benchmark cannot go on; the text says why."""
+
+
+class Node:
+    def __init__(self, metad: str, data_dir: Path, files: Path, mount: Path | None = None):
+        self.metad, self.data_dir, self.files, self.mount = metad, data_dir, files, mount
+        self.log = data_dir.with_name(data_dir.name + ".log")
+        self.process: subprocess.Popen | None = None
+        self.http = ""
+
+    def __enter__(self) -> "Node":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> float:
+        """Starts the process and waits until it is ready. Returns the moment of the start (monotonic seconds)."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        command = [self.metad, "serve", "--mode", "noop", "--data-dir", str(self.data_dir), "--files", str(self.files)]
+        for door in ("http", "resp", "sentinel", "peer"):
+            command += [f"--{door}", "127.0.0.1:0"]
+        if self.mount:
+            self.mount.mkdir(parents=True, exist_ok=True)
+            command += ["--mount", str(self.mount)]
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.data_dir)}
+        started = time.monotonic()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            )
+        self.http = self._runtime()["http"]
+        return started
+
+    def stop(self) -> None:
+        """Stops the process cleanly; a node that does not stop, or not with 0, is an error."""
+        if self.process is None:
+            return
+        process, self.process = self.process, None
+        process.send_signal(signal.SIGTERM)
+        try:
+            status = process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise BenchError(f"the node did not stop within {STOP_SECONDS_MAX} s; see {self.log}") from None
+        if status != 0:
+            raise BenchError(f"the node stopped with status {status}:\n{self.tail()}")
+
+    def tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+    def _runtime(self) -> dict:
+        """The contents of runtime.json, once they are this process's."""
+        path = self.data_dir / "runtime.json"
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise BenchError(f"the node ended with status {self.process.returncode}:\n{self.tail()}")
+            try:
+                runtime = json.loads(path.read_text())
+                if runtime["pid"] == self.process.pid:
+                    return runtime
+            except FileNotFoundError:
+                pass
+            time.sleep(POLL_SECONDS)
+        raise BenchError(f"the node was not ready within {START_SECONDS_MAX} s:\n{self.tail()}")
+
+    def request(self, method: str, path: str, body=None, timeout: float = 60) -> bytes:
+        """One request. `body` may be an open file, which is streamed. Any status but 2xx is an error."""
+        connection = http.client.HTTPConnection(self.http, timeout=timeout)
+        headers = {}
+        if hasattr(body, "fileno"):
+            headers["Content-Length"] = str(os.fstat(body.fileno()).st_size)
+            headers["Content-Type"] = "application/x-ndjson"
+        try:
+            connection.request(method, path, body=body, headers=headers)
+            response = connection.getresponse()
+            answer = response.read()
+        finally:
+            connection.close()
+        if not 200 <= response.status < 300:
+            raise BenchError(f"{method} {path}: {response.status} {answer[:500]!r}")
+        return answer
+
+    def get_json(self, path: str) -> dict:
+        return json.loads(self.request("GET", path))
+
+    def import_file(self, path: Path) -> float:
+        """Imports JSON Lines; seconds until the node has acknowledged all of it."""
+        before = time.monotonic()
+        with path.open("rb") as lines:
+            self.request("POST", "/v1/import", body=lines, timeout=1800)
+        return time.monotonic() - before
+
+    def wait_for_files(self, count: int, seconds_max: float = 300) -> float:
+        """Waits until the tree holds exactly `count` files; returns the moment at which it was seen to."""
+        deadline = time.monotonic() + seconds_max
+        seen = None
+        while time.monotonic() < deadline:
+            seen = self.get_json("/api/fuse/stats")["fileCount"]
+            if seen == count:
+                return time.monotonic()
+            time.sleep(POLL_SECONDS)
+        raise BenchError(f"the tree holds {seen} files and not {count} after {seconds_max} s")
+
+    def anonymous_bytes(self) -> int:
+        """Memory that belongs to the process alone: no mapped files, no page cache."""
+        for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Anonymous:"):
+                return int(line.split()[1]) * 1024
+        raise BenchError("the kernel does not say how much memory the node uses")
