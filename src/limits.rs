@@ -47,3 +47,25 @@ pub const FUSE_DETACH_DEADLINE_MS: u64 = 5_000;
 pub const FUSE_SPACE_AGE_MS: u64 = 5_000;
 /// Longest file name in bytes. Source: `NAME_MAX` of Linux.
 pub const NAME_BYTES_MAX: usize = 255;
+/// Longest rules file in bytes.
+pub const RULES_BYTES_MAX: usize = 256 * 1024;
+/// Most rules in one view.
+pub const RULES_PER_VIEW_MAX: usize = 1024;
+/// Most views in one rule set.
+pub const RULE_VIEWS_MAX: usize = 32;
+/// Longest template in bytes.
+pub const TEMPLATE_BYTES_MAX: usize = 4096;
+/// Deepest nesting of groups and conditionals in one template.
+pub const TEMPLATE_DEPTH_MAX: usize = 16;
+/// Most parts of one template once its `@var` templates are put in: bounds the work of placing one file.
+pub const TEMPLATE_PARTS_MAX: usize = 2048;
+/// Deepest nesting of conditions.
+pub const CONDITION_DEPTH_MAX: usize = 16;
+/// Longest regular expression of a rule in bytes.
+pub const REGEX_BYTES_MAX: usize = 1024;
+/// Largest compiled regular expression of a rule in bytes.
+pub const REGEX_COMPILED_BYTES_MAX: usize = 1024 * 1024;
+/// Most items read from one multi-valued property, and most episodes in one file.
+pub const VALUE_ITEMS_MAX: usize = 256;
+/// Longest path component in bytes on every filesystem we serve (NAME_MAX of Linux, 255 units on Windows).
+pub const COMPONENT_BYTES_MAX: usize = 255;
