@@ -42,10 +42,10 @@ impl Fields for Record {
         let from = self.properties.partition_point(|p| p.name.as_ref() < prefix.as_bytes());
         for property in self.properties[from..].iter().take_while(|p| p.name.starts_with(prefix.as_bytes())) {
             let Stored::Inline(bytes) = &property.value else { continue };
-            if let (Ok(name), Ok(text)) = (std::str::from_utf8(&property.name), std::str::from_utf8(bytes)) {
-                if !text.is_empty() {
-                    visit(name, text);
-                }
+            if let (Ok(name), Ok(text)) = (std::str::from_utf8(&property.name), std::str::from_utf8(bytes))
+                && !text.is_empty()
+            {
+                visit(name, text);
             }
         }
     }

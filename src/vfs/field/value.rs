@@ -82,16 +82,16 @@ pub fn range(shown: Vec<String>, numbers: &[u64], between: &str) -> String {
 /// Source: the writers of the old system use `|`; its readers also take JSON arrays and commas.
 pub fn split(text: &str) -> Vec<Cow<'_, str>> {
     let trimmed = text.trim();
-    if trimmed.starts_with('[') {
-        if let Ok(items) = serde_json::from_str::<Vec<serde_json::Value>>(trimmed) {
-            let texts = items.into_iter().filter_map(|item| match item {
-                serde_json::Value::String(text) => Some(Cow::<str>::Owned(text)),
-                serde_json::Value::Number(n) => Some(Cow::Owned(n.to_string())),
-                serde_json::Value::Bool(b) => Some(Cow::Owned(b.to_string())),
-                serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
-            });
-            return texts.filter(|t| !t.trim().is_empty()).take(VALUE_ITEMS_MAX).collect();
-        }
+    if trimmed.starts_with('[')
+        && let Ok(items) = serde_json::from_str::<Vec<serde_json::Value>>(trimmed)
+    {
+        let texts = items.into_iter().filter_map(|item| match item {
+            serde_json::Value::String(text) => Some(Cow::<str>::Owned(text)),
+            serde_json::Value::Number(n) => Some(Cow::Owned(n.to_string())),
+            serde_json::Value::Bool(b) => Some(Cow::Owned(b.to_string())),
+            serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
+        });
+        return texts.filter(|t| !t.trim().is_empty()).take(VALUE_ITEMS_MAX).collect();
     }
     let separator = if trimmed.contains('|') { '|' } else { ',' };
     trimmed

@@ -106,7 +106,8 @@ pub fn clean(text: &str) -> String {
         let blank = |c: Option<&char>| c.is_none_or(|c| c.is_whitespace());
         let before = at.checked_sub(1).and_then(|at| chars.get(at));
         let alone = blank(before) && blank(chars.get(at + 1)) && ",<>;:'\"|`’~!?@$%^*-_=".contains(c);
-        if !alone && !("'`’:?,".contains(c) && ends_word(&chars[at + 1..])) {
+        let contracts = "'`’:?,".contains(c) && ends_word(&chars[at + 1..]);
+        if !alone && !contracts {
             out.push(c);
         }
     }

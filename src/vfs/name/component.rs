@@ -55,11 +55,11 @@ fn has_double_blank(text: &str) -> bool {
 /// A stem of at most `bytes_max` bytes that is legal in front of any suffix.
 fn finish_stem(rules: &NameRules, stem: &str, bytes_max: usize) -> String {
     let mut stem = tidy(rules, stem, bytes_max);
-    if rules.charset != Charset::Posix {
-        if let Some(len) = reserved_len(&stem) {
-            stem.insert(len, '_');
-            stem = tidy(rules, &stem, bytes_max);
-        }
+    if rules.charset != Charset::Posix
+        && let Some(len) = reserved_len(&stem)
+    {
+        stem.insert(len, '_');
+        stem = tidy(rules, &stem, bytes_max);
     }
     if stem.is_empty() || stem == "." || stem == ".." { "_".to_owned() } else { stem }
 }
@@ -68,10 +68,10 @@ fn finish_stem(rules: &NameRules, stem: &str, bytes_max: usize) -> String {
 fn tidy(rules: &NameRules, text: &str, bytes_max: usize) -> String {
     let mut out = text.to_owned();
     compose(&mut out, 0);
-    if rules.blanks == Blanks::Collapse {
-        if let Some(collapsed) = collapse(&out) {
-            out = collapsed;
-        }
+    if rules.blanks == Blanks::Collapse
+        && let Some(collapsed) = collapse(&out)
+    {
+        out = collapsed;
     }
     if rules.charset != Charset::Posix {
         out.drain(..out.len() - out.trim_start_matches(' ').len());

@@ -93,10 +93,11 @@ fn map_characters(rules: &NameRules, out: &mut String, value: &str) {
             c => Some(c),
         };
         let Some(c) = mapped else { continue };
-        if let (Some(joiner), Some(before)) = (joiner.take(), before) {
-            if joins(before) && joins(c) {
-                out.push(joiner);
-            }
+        if let (Some(joiner), Some(before)) = (joiner.take(), before)
+            && joins(before)
+            && joins(c)
+        {
+            out.push(joiner);
         }
         out.push(c);
         before = Some(c);

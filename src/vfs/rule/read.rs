@@ -439,7 +439,7 @@ impl<'t> Builder<'t> {
                 "none" => all.push(Condition::None(self.several(&path, value, depth))),
                 name if template::is_field_name(name) => all.push(self.field_test(&path, name, value)),
                 name => {
-                    self.fail_at(RuleErrorKind::Condition, &path, *at, format!("`{name}` is no field name"))
+                    self.fail_at(RuleErrorKind::Condition, &path, *at, format!("`{name}` is no field name"));
                 }
             }
         }
