@@ -31,9 +31,9 @@ fn config() -> Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// The payload of a log entry ([`crate::meta::entry`]).
+    /// The payload of a log entry (`meta::entry`).
     Entry = 1,
-    /// A block of a snapshot ([`crate::meta::snapshot`]).
+    /// A block of a snapshot (`meta::snapshot`).
     SnapshotBlock = 2,
     /// The checkpoint of the state store.
     Checkpoint = 3,

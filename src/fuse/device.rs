@@ -3,7 +3,7 @@
 //! fuser is not asked to mount, because it would then unmount too, and 0.18 may unmount what has since been mounted
 //! on the same path by somebody else (its `is_mounted` is inverted).
 //!
-//! Not here: unmounting in order ([`super::mount`]). Must always hold: read-only, no devices, no set-uid, no programs.
+//! Not here: unmounting in order ([`mod@super::mount`]). Must always hold: read-only, no devices, no set-uid, no programs.
 
 use std::ffi::CString;
 use std::fs::File;

@@ -8,7 +8,7 @@
 //! Why this is hard, and who answers for it:
 //! 1. The kernel allows one backing file per inode at a time; a second one is EIO for the user: [`handles`].
 //! 2. A disk that does not answer must not put a player, or the health check, into state D: [`pool`], [`deadline`].
-//! 3. fuser 0.18 may unmount somebody else's mount, and a killed daemon leaves a dead one behind: [`mount`], [`point`].
+//! 3. fuser 0.18 may unmount somebody else's mount, and a killed daemon leaves a dead one behind: [`mod@mount`], [`point`].
 //!
 //! Not here: the tree (`vfs`), any policy, hour-long time-outs with invalidation (later; [`Invalidator`] is the seam).
 //! Must always hold: a fault of the disk is EIO and never ENOENT; no request waits without a deadline; nothing can be

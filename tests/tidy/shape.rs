@@ -2,7 +2,7 @@
 //!
 //! Not here: what the code says. Must always hold: an exception names its reason, and goes when its cause has gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::Source;
 use crate::tree::Place;
@@ -16,6 +16,32 @@ const FILE_LINES_MAX: usize = 500;
 const LONG_FUNCTIONS: [(&str, &str, &str); 0] = [];
 /// Files that may be longer: `(file, reason)`.
 const LONG_FILES: [(&str, &str); 0] = [];
+
+/// What may stand at the top of the repository. Dot-files may, and the build's own directory.
+const TOP_LEVEL: [&str; 11] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "src",
+    "raft",
+    "tests",
+    "jepsen",
+    "scripts",
+    "Dockerfile",
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+];
+
+/// What stands at the top of the repository and should not.
+fn strangers(files: &[String]) -> Vec<String> {
+    let top: BTreeSet<_> = files.iter().filter_map(|path| path.split('/').next()).collect();
+    let is_ours =
+        |name: &&str| TOP_LEVEL.contains(name) || name.starts_with('.') || *name == "rust-toolchain.toml";
+    top.into_iter()
+        .filter(|name| !is_ours(name))
+        .map(|name| format!("{name}: give it a room of the house"))
+        .collect()
+}
 
 /// What is missing of a file's header: what it is, what is not here, what must always hold.
 fn header(source: &Source) -> Option<String> {
@@ -91,6 +117,13 @@ mod tests {
         let files = tree::files();
         let long = files.iter().filter(written).filter_map(|path| long_file(path, &tree::read(path)?));
         none(&long.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_top_of_the_repository_stays_small() {
+        none(&strangers(&tree::files()));
+        let files = ["src/a.rs", "examples/b.rs", ".ci/run"].map(str::to_owned);
+        assert_eq!(strangers(&files), ["examples: give it a room of the house"]);
     }
 
     #[test]
