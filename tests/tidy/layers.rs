@@ -82,8 +82,12 @@ fn uses(source: &Source, module: &[String]) -> Vec<Use> {
             LOG => vec![LOG.to_owned()],
             _ => Vec::new(),
         };
-        let place = source.place(i);
-        out.extend(named.into_iter().map(|to| Use { from: from.into(), to, place: place.clone(), starter }));
+        out.extend(named.into_iter().map(|to| Use {
+            from: from.into(),
+            to,
+            place: source.place(i),
+            starter,
+        }));
     }
     out
 }
@@ -196,7 +200,7 @@ mod tests {
     #[test]
     fn rooms_look_down_never_up_never_sideways() {
         let sources = tree::sources();
-        let uses = all_uses(&sources, &tree::places(&sources));
+        let uses = all_uses(sources, &tree::places(sources));
         assert!(!uses.is_empty(), "the scanner found no use at all");
         let mut findings: Vec<_> =
             uses.iter().filter_map(|u| Some(format!("{}: {}", u.place, objection(u)?))).collect();
@@ -207,7 +211,7 @@ mod tests {
     #[test]
     fn every_folder_of_the_house_has_a_layer() {
         let sources = tree::sources();
-        let rooms: BTreeSet<_> = tree::places(&sources)
+        let rooms: BTreeSet<_> = tree::places(sources)
             .into_values()
             .filter(|p| p.crate_root == "src/lib.rs" && !p.test)
             .filter_map(|p| p.module.into_iter().next())

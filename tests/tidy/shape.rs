@@ -107,7 +107,7 @@ mod tests {
     fn functions_fit_on_a_screen() {
         let sources = tree::sources();
         let mut found: Vec<_> = sources.iter().flat_map(|s| long_functions(s, &LONG_FUNCTIONS)).collect();
-        found.extend(stale_exceptions(&sources, &LONG_FUNCTIONS));
+        found.extend(stale_exceptions(sources, &LONG_FUNCTIONS));
         none(&found);
     }
 
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn every_rust_file_is_compiled() {
         let sources = tree::sources();
-        none(&dead_files(&sources, &tree::places(&sources)));
+        none(&dead_files(sources, &tree::places(sources)));
     }
 
     #[test]

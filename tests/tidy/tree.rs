@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::source::Source;
 
@@ -26,13 +27,11 @@ pub(crate) fn files() -> Vec<String> {
     out
 }
 
-/// All Rust files.
-pub(crate) fn sources() -> Vec<Source> {
-    files()
-        .iter()
-        .filter(|path| path.ends_with(".rs"))
-        .map(|path| Source::new(path, &read(path).expect("Rust files are UTF-8")))
-        .collect()
+/// All Rust files, scanned once for all tests.
+pub(crate) fn sources() -> &'static [Source] {
+    static SOURCES: OnceLock<Vec<Source>> = OnceLock::new();
+    let scan = |path: &String| Source::new(path, &read(path).expect("Rust files are UTF-8"));
+    SOURCES.get_or_init(|| files().iter().filter(|path| path.ends_with(".rs")).map(scan).collect())
 }
 
 /// The text of a file; `None` when it is no text.

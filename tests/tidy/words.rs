@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn tests_do_not_sleep() {
         let sources = tree::sources();
-        let places = tree::places(&sources);
+        let places = tree::places(sources);
         let judge = |s: &Source| sleeps_in_tests(s, places.get(&s.path).is_some_and(|p| p.test));
         none(&sources.iter().flat_map(judge).collect::<Vec<_>>());
     }
