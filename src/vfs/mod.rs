@@ -19,6 +19,7 @@ pub mod presets;
 pub mod properties;
 pub mod rule;
 pub mod template;
+pub mod upstream;
 
 pub use field::Fields;
 pub use filesystem::{Attr, DirEntry, Filesystem, FsError, FsTotals, NodeKind, OpenFile, ROOT_INODE};

@@ -47,7 +47,7 @@ mod tests {
         for (name, _) in PRESETS {
             let rules = RuleSet::preset(name).unwrap();
             assert_eq!(rules.warnings(), [], "{name}");
-            assert_eq!(RuleSet::parse(&rules.to_string()).unwrap(), rules, "{name}");
+            assert_eq!(RuleSet::parse(&rules.to_string()).unwrap().to_string(), rules.to_string(), "{name}");
         }
     }
 

@@ -16,7 +16,9 @@ impl fmt::Display for RuleSet {
         self.write_options(f)?;
         if !self.vars.is_empty() {
             writeln!(f, "\n[vars]")?;
-            for (name, template) in self.var_names.iter().zip(&self.vars) {
+            let mut vars: Vec<_> = self.var_names.iter().zip(&self.vars).collect();
+            vars.sort_by_key(|(name, _)| *name);
+            for (name, template) in vars {
                 writeln!(f, "{} = {}", key(name), self.template(template))?;
             }
         }

@@ -35,6 +35,9 @@ pub fn parse(text: &str) -> Result<RuleSet, RuleErrors> {
     let one = |error| RuleErrors(vec![error]);
     if text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
         let json = document::json(text.trim_start_matches('\u{feff}')).map_err(one)?;
+        if json.get("rules").is_some() {
+            return crate::vfs::upstream::import(json);
+        }
         return read(&document::of_json(&json), None);
     }
     read(&document::toml(text).map_err(one)?, Some(text))

@@ -32,7 +32,7 @@ pub const BLANKS: [(&str, Blanks); 2] = [("collapse", Blanks::Collapse), ("keep"
 pub const COLLISIONS: [(&str, Collision); 2] = [("label", Collision::Label), ("hash", Collision::Hash)];
 
 impl Builder<'_> {
-    pub(super) fn options(&mut self, node: Option<&Node>) -> Options {
+    pub(in crate::vfs) fn options(&mut self, node: Option<&Node>) -> Options {
         let keys = ["charset", "colon", "blanks", "max-name", "articles", "collision", "labels", "unmatched"];
         let found = node.and_then(|node| self.entries(node, "options", keys)).unwrap_or_default();
         let [charset, colon, blanks, max_name, articles, collision, labels, unmatched] = found;

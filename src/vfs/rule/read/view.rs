@@ -13,7 +13,7 @@ use crate::vfs::rule::{Rule, View};
 use crate::vfs::template::{self, Dialect, Template};
 
 impl Builder<'_> {
-    pub(super) fn vars(&mut self, node: Option<&Node>) -> Vec<Template> {
+    pub(in crate::vfs) fn vars(&mut self, node: Option<&Node>) -> Vec<Template> {
         let Some(node) = node else { return Vec::new() };
         let Data::Table(entries) = &node.data else {
             self.fail(RuleErrorKind::Value, "vars", Some(node), "a table of templates was expected");
