@@ -1,11 +1,102 @@
 //! The command line: one file per group of commands.
 //!
-//! Not here: what the commands do on the server. Must always hold: data goes to stdout, everything else to stderr.
+//! ```text
+//! args (grammar) ─► dispatch ─┬─ serve                      the only command that runs a node
+//!                             ├─ config docs                need nothing
+//!                             └─ client: meta events vfs rules status scan demo
+//! ```
+//!
+//! Not here: what the commands do on the server.
+//! Must always hold: data goes to stdout, everything else to stderr; every exit code is decided in `error`.
+
+mod args;
+mod client;
+mod config;
+mod demo;
+mod demo_node;
+mod docs;
+mod error;
+mod events;
+mod import;
+mod meta;
+mod output;
+mod rules;
+mod sample;
+mod scan;
+mod serve;
+mod serve_flags;
+mod sse;
+mod status;
+mod vfs;
 
 use std::process::ExitCode;
 
+use args::{Cli, Command, Globals};
+use clap::Parser;
+use client::Client;
+pub use error::{CliError, Exit};
+use output::Output;
+use serve_flags::ServeFlags;
+
 /// Runs the command line and returns the process's exit code.
 pub fn main() -> ExitCode {
-    eprintln!("metad {}", env!("CARGO_PKG_VERSION"));
-    ExitCode::from(2)
+    let Cli { command, globals } = Cli::parse();
+    let mut out = Output::new(globals.json, globals.quiet, globals.verbose);
+    let command = command.unwrap_or_else(|| Command::Serve(ServeFlags::default()));
+    let result = dispatch(command, &globals, &mut out);
+    match result.and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let CliError::Failed { .. } = &error {
+                // The true data that was printed before belongs to the reader even though the command failed.
+                out.flush().unwrap_or_default();
+                Output::new(false, false, false).note(format!("metad: {error}"));
+            }
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+fn dispatch(command: Command, globals: &Globals, out: &mut Output) -> Result<(), CliError> {
+    match command {
+        Command::Serve(flags) => serve::run(flags),
+        Command::Config(command) => config::run(command, out),
+        Command::Completions { shell } => docs::completions(shell, out),
+        Command::Man { dir } => docs::man(dir.as_deref(), out),
+        Command::Version => docs::version(out),
+        Command::Demo(command) => block_on(demo::run(command, globals.timeout, out)),
+        Command::Scan(command) => block_on(scan::run(command, &client(globals)?, out)),
+        Command::Status => block_on(status::status(&client(globals)?, out)),
+        Command::Healthcheck => block_on(status::healthcheck(&client(globals)?, out)),
+        Command::Meta(command) => block_on(meta::run(command, &client(globals)?, out)),
+        Command::Events(command) => block_on(events::run(command, &client(globals)?, out)),
+        Command::Vfs(command) => block_on(vfs::run(command, &client(globals)?, out)),
+        Command::Rules(command) => block_on(rules::run(command, &client(globals)?, out)),
+        Command::Doctor => Err(CliError::not_yet("doctor")),
+        Command::Node(_) => Err(CliError::not_yet("node")),
+        Command::Leader(_) => Err(CliError::not_yet("leader")),
+        Command::Snapshot(_) => Err(CliError::not_yet("snapshot")),
+        Command::Recover(_) => Err(CliError::not_yet("recover")),
+        Command::Import { .. } => Err(CliError::not_yet("import")),
+        Command::Bench => Err(CliError::not_yet("bench")),
+        Command::Mesh(_) => Err(CliError::not_yet("mesh")),
+        Command::Tls(_) => Err(CliError::not_yet("tls")),
+        Command::Debug(_) => Err(CliError::not_yet("debug")),
+    }
+}
+
+fn client(globals: &Globals) -> Result<Client, CliError> {
+    Client::new(&globals.endpoints, globals.timeout)
+}
+
+/// Runs a command that waits for the network. One thread is enough for one user.
+fn block_on(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::new(Exit::Other, format!("cannot start the runtime: {e}")))?;
+    let result = runtime.block_on(command);
+    // A reader of stdin may hang for ever; the process must not wait for it.
+    runtime.shutdown_background();
+    result
 }
