@@ -35,6 +35,13 @@ macro_rules! metrics {
             /// Every metric's full name, in the order of `/metrics`.
             pub const NAMES: &'static [&'static str] = &[$(concat!("metad_", $name)),*];
 
+            /// The table of metrics in `docs/operations.md`, as Markdown, ending with a newline.
+            pub fn markdown_table() -> String {
+                let mut out = String::from("| metric | kind | labels | meaning |\n|---|---|---|---|\n");
+                $(out.push_str(&row(concat!("metad_", $name), stringify!($kind), &[$($label),*], $help));)*
+                out
+            }
+
             /// The body of `/metrics`: `text/plain; version=0.0.4`.
             pub fn render(&self) -> String {
                 let mut out = String::with_capacity(16 * 1024);
@@ -45,6 +52,11 @@ macro_rules! metrics {
     };
     (@bounds $bounds:expr) => { $bounds };
     (@bounds) => { &[] };
+}
+
+fn row(name: &str, kind: &str, labels: &[&str], help: &str) -> String {
+    let labels = labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", ");
+    format!("| `{name}` | {} | {labels} | {help} |\n", kind.to_lowercase())
 }
 
 metrics! {
