@@ -23,11 +23,11 @@ pub const METRIC_SERIES_MAX: usize = 1024;
 /// Events of a scan that wait while a batch is on its way.
 pub const SCAN_QUEUE_EVENTS: usize = 1024;
 /// Lines in one request of an import.
-pub const IMPORT_BATCH_LINES: usize = 2000;
+pub const IMPORT_REQUEST_LINES: usize = 2000;
 /// Bytes in one request of an import, passed by at most one line.
-pub const IMPORT_BATCH_BYTES: usize = 4 * 1024 * 1024;
+pub const IMPORT_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// Longest line of an import in bytes.
-pub const IMPORT_LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub const IMPORT_LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Refused lines that an import reports one by one.
 pub const IMPORT_REPORTED_ERRORS_MAX: usize = 20;
 /// Longest server-sent event that the command line reads, in bytes.

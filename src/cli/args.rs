@@ -10,6 +10,9 @@ use clap::{Args, Parser, Subcommand};
 
 use super::serve_flags::ServeFlags;
 
+/// The endpoint of client commands when none is named.
+pub const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:9000";
+
 /// A replicated metadata daemon for media libraries. Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(name = "metad", version, about, disable_help_subcommand = true, propagate_version = false)]
@@ -33,7 +36,7 @@ pub struct Globals {
         global = true,
         env = "METAD_ENDPOINTS",
         value_delimiter = ',',
-        default_value = "http://127.0.0.1:9000"
+        default_value = DEFAULT_ENDPOINT
     )]
     pub endpoints: Vec<String>,
     /// Data as JSON
@@ -151,9 +154,9 @@ pub struct Scan {
     /// The folder to scan
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// FILES_PATH of the nodes; paths beneath it are written relative to it
-    #[arg(long, value_name = "DIR", env = "FILES_PATH", default_value = "/files")]
-    pub files: PathBuf,
+    /// FILES_PATH of the nodes; paths beneath it are written relative to it [default: as for `serve`]
+    #[arg(long, value_name = "DIR")]
+    pub files: Option<String>,
     /// Threads that read and hash [default: one for each core, 2 to 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub threads: Option<u8>,

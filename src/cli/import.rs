@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::client::{Call, Client};
 use super::error::{CliError, Exit};
 use super::output::{Output, printable};
-use crate::limits::{IMPORT_BATCH_BYTES, IMPORT_BATCH_LINES, IMPORT_REPORTED_ERRORS_MAX};
+use crate::limits::{IMPORT_REPORTED_ERRORS_MAX, IMPORT_REQUEST_BYTES, IMPORT_REQUEST_LINES};
 
 /// Lines that go into one request.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Batch {
 
     /// Whether another line should begin a new batch.
     pub fn is_full(&self) -> bool {
-        self.numbers.len() >= IMPORT_BATCH_LINES || self.body.len() >= IMPORT_BATCH_BYTES
+        self.numbers.len() >= IMPORT_REQUEST_LINES || self.body.len() >= IMPORT_REQUEST_BYTES
     }
 
     /// Whether nothing is in it.
@@ -167,13 +167,13 @@ mod tests {
     #[test]
     fn a_batch_is_full_by_lines_or_by_bytes() {
         let mut many = Batch::default();
-        for n in 0..IMPORT_BATCH_LINES as u64 {
+        for n in 0..IMPORT_REQUEST_LINES as u64 {
             assert!(!many.is_full());
             many.push(n, b"{}");
         }
-        assert!(many.is_full() && many.len() == IMPORT_BATCH_LINES);
+        assert!(many.is_full() && many.len() == IMPORT_REQUEST_LINES);
         let mut big = Batch::default();
-        big.push(1, &vec![b'x'; IMPORT_BATCH_BYTES]);
+        big.push(1, &vec![b'x'; IMPORT_REQUEST_BYTES]);
         assert!(big.is_full());
     }
 

@@ -192,18 +192,18 @@ fn read_batches(source: impl Read, take: &mut dyn FnMut(Batch) -> bool) -> std::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::IMPORT_BATCH_LINES;
+    use crate::limits::IMPORT_REQUEST_LINES;
 
     #[test]
     fn every_line_is_in_exactly_one_batch() {
-        let text: String = (0..IMPORT_BATCH_LINES * 2 + 1).map(|i| format!("{{\"n\":{i}}}\n\n")).collect();
+        let text: String = (0..IMPORT_REQUEST_LINES * 2 + 1).map(|i| format!("{{\"n\":{i}}}\n\n")).collect();
         let mut sizes = Vec::new();
         read_batches(text.as_bytes(), &mut |batch| {
             sizes.push(batch.len());
             true
         })
         .unwrap();
-        assert_eq!(sizes, [IMPORT_BATCH_LINES, IMPORT_BATCH_LINES, 1]);
+        assert_eq!(sizes, [IMPORT_REQUEST_LINES, IMPORT_REQUEST_LINES, 1]);
     }
 
     #[test]

@@ -29,6 +29,9 @@ mod sse;
 mod status;
 mod vfs;
 
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 
 use args::{Cli, Command, Globals};
@@ -86,6 +89,10 @@ fn dispatch(command: Command, globals: &Globals, out: &mut Output) -> Result<(),
 }
 
 fn client(globals: &Globals) -> Result<Client, CliError> {
+    // Compose files write `METAD_ENDPOINTS=` for "not set".
+    if globals.endpoints.iter().all(|e| e.trim().is_empty()) {
+        return Client::new(&[args::DEFAULT_ENDPOINT.to_owned()], globals.timeout);
+    }
     Client::new(&globals.endpoints, globals.timeout)
 }
 

@@ -4,7 +4,7 @@
 //! characters from metadata never reach a terminal as they are.
 
 use std::fmt::Display;
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use super::error::CliError;
 
 /// The output of one command.
 pub struct Output {
-    stdout: BufWriter<StdoutLock<'static>>,
+    stdout: BufWriter<Box<dyn Write>>,
     /// Data as JSON.
     pub json: bool,
     quiet: bool,
@@ -22,7 +22,12 @@ pub struct Output {
 impl Output {
     /// An output with the global switches.
     pub fn new(json: bool, quiet: bool, verbose: bool) -> Self {
-        Self { stdout: BufWriter::new(io::stdout().lock()), json, quiet, verbose }
+        Self::to(Box::new(io::stdout()), json, quiet, verbose)
+    }
+
+    /// An output whose data goes to `sink`.
+    pub fn to(sink: Box<dyn Write>, json: bool, quiet: bool, verbose: bool) -> Self {
+        Self { stdout: BufWriter::new(sink), json, quiet, verbose }
     }
 
     /// A line of data.

@@ -4,7 +4,7 @@
 //! Must always hold: memory does not grow with the folder: the walk waits while batches are on their way.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -13,6 +13,7 @@ use super::client::Client;
 use super::error::{CliError, Exit};
 use super::import::{Batch, Importer, Summary, verdict};
 use super::output::{Output, printable};
+use crate::config::{Sources, lookup};
 use crate::limits::SCAN_QUEUE_EVENTS;
 use crate::scan::walk::Skip;
 use crate::scan::{self, Event, Line, Options, ScanError};
@@ -95,7 +96,7 @@ fn shown(path: &Path) -> String {
 pub async fn run(command: Scan, client: &Client, out: &mut Output) -> Result<(), CliError> {
     let options = Options {
         root: command.dir,
-        files: command.files,
+        files: files_path(command.files)?,
         threads: command.threads.map_or_else(default_threads, usize::from),
     };
     if command.dry_run {
@@ -109,6 +110,13 @@ pub async fn run(command: Scan, client: &Client, out: &mut Output) -> Result<(),
     }
     out.flush()?;
     verdict(summary, tally.unreadable)
+}
+
+/// FILES_PATH as `serve` in the same place would have it.
+fn files_path(flag: Option<String>) -> Result<PathBuf, CliError> {
+    let flags = flag.map(|dir| ("files", dir)).into_iter().collect();
+    let text = lookup(&Sources::current(flags), "files").map_err(super::config::refused)?;
+    Ok(PathBuf::from(text.expect("the files folder has a default")))
 }
 
 /// One thread for each core; two at least, because a disk answers two questions faster than one.

@@ -193,6 +193,22 @@ pub struct Config {
     pub insecure: bool,
 }
 
+/// The text of one setting, for commands that need one and run no node.
+///
+/// # Errors
+/// Unknown settings and a file that cannot be read; other settings' values are not looked at.
+///
+/// # Panics
+/// When `key` is no setting.
+pub fn lookup(sources: &Sources, key: &str) -> Result<Option<String>, ConfigErrors> {
+    let mut errors = Vec::new();
+    let mut found = sources::resolve(sources, &mut errors);
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors));
+    }
+    Ok(found.remove(key).expect("callers name declared settings").text)
+}
+
 impl Config {
     /// Reads and checks all settings.
     ///

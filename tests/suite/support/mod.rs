@@ -1,0 +1,39 @@
+//! What the suite's tests share: the binary, run in isolation.
+//!
+//! Not here: anything that only one module needs. Must always hold: no variable of the caller's shell reaches the binary.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// The binary under test, with an empty environment, in `dir`.
+pub fn metad(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metad"));
+    command.env_clear().env("HOME", dir).current_dir(dir).stdin(Stdio::null());
+    command
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Run {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Run {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    Run {
+        code: status.code().expect("the binary ends by itself, not by a signal"),
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+    }
+}
+
+/// Runs the binary with `line` split at blanks.
+pub fn metad_line(dir: &Path, line: &str) -> Run {
+    run(metad(dir).args(line.split_whitespace()))
+}
