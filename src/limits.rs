@@ -81,3 +81,27 @@ pub const REGEX_COMPILED_BYTES_MAX: usize = 1024 * 1024;
 pub const VALUE_ITEMS_MAX: usize = 256;
 /// Longest path component in bytes on every filesystem we serve (NAME_MAX of Linux, 255 units on Windows).
 pub const COMPONENT_BYTES_MAX: usize = 255;
+/// Largest body of one record or one command over HTTP in bytes.
+pub const HTTP_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Longest request target (path and query) in bytes; longer is 414.
+pub const HTTP_TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Largest request head in bytes; longer is 431.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Most header fields in one request.
+pub const HTTP_HEADERS_MAX: usize = 100;
+/// Longest line of an import in bytes.
+pub const IMPORT_LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Properties that an import packs into one hand-over to the log.
+pub const IMPORT_BATCH_PROPERTIES: usize = 4096;
+/// Bytes of lines that an import packs into one hand-over to the log.
+pub const IMPORT_BATCH_BYTES: usize = 1024 * 1024;
+/// Hand-overs of one import that may be in flight.
+pub const IMPORT_IN_FLIGHT_MAX: usize = 32;
+/// Refused lines that an import's answer describes; the others are only counted.
+pub const IMPORT_ERRORS_MAX: usize = 100;
+/// Records that an export reads at once.
+pub const EXPORT_PAGE_RECORDS: usize = 256;
+/// Events that a server-sent stream reads at once.
+pub const SSE_PAGE_EVENTS: usize = 256;
+/// Largest page of a list or search in records.
+pub const LIST_RECORDS_MAX: usize = 10_000;

@@ -1,0 +1,168 @@
+//! The one error of the door and its two shapes.
+//!
+//! ```json
+//! {"error":"Not Found","message":"metadata not found","code":"not_found","applied":"no","retryable":false}
+//! ```
+//! Under `/api/fuse` the old service put its text into `error`, so there `error` is the message.
+//!
+//! Not here: when an error happens. Must always hold: `applied` is never wrong; a retryable refusal says when to retry.
+//!
+//! Source: contract "Errors"; research/upstream.md §2.1, §2.3 and §3.1.
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::reply;
+use crate::meta::response::Reject;
+use crate::meta::service::{AppliedState, ServiceError};
+use crate::vfs::FsError;
+
+/// A refusal on its way out.
+#[derive(Clone, Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    applied: AppliedState,
+    retryable: bool,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl ApiError {
+    /// A refusal that was not applied and will not succeed as it is.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            applied: AppliedState::No,
+            retryable: false,
+            headers: Vec::new(),
+        }
+    }
+
+    /// 400.
+    pub fn bad(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// 404.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// 413.
+    pub fn too_large(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, code, message)
+    }
+
+    /// 503 that is worth another try in a second.
+    pub fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message).retry_after(1)
+    }
+
+    /// The same request may succeed after so many seconds.
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retryable = true;
+        self.header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn applied_word(&self) -> &'static str {
+        match self.applied {
+            AppliedState::No => "no",
+            AppliedState::Unknown => "unknown",
+        }
+    }
+
+    /// The request ended early, and parts of it were written before.
+    pub fn after_writes(mut self, records: u64) -> Self {
+        if records > 0 {
+            self.applied = AppliedState::Unknown;
+            self.message = format!("{}; {records} records were written before", self.message);
+        }
+        self
+    }
+
+    /// Whether a precondition of the request did not hold.
+    pub fn is_precondition(&self) -> bool {
+        self.status == StatusCode::PRECONDITION_FAILED
+    }
+
+    /// The text.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn into_shape(self, error: String) -> Response {
+        let body = json!({
+            "error": error,
+            "message": self.message,
+            "code": self.code,
+            "applied": self.applied_word(),
+            "retryable": self.retryable,
+        });
+        let mut response = reply::json(self.status, &body);
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let reason = self.status.canonical_reason().unwrap_or("Error").to_owned();
+        self.into_shape(reason)
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        let text = error.to_string();
+        let (applied, retryable) = (error.applied(), error.is_retryable());
+        let refusal = match error {
+            ServiceError::NoLeader => {
+                Self::unavailable("no_leader", "storage not connected: no leader available")
+            }
+            ServiceError::TimedOut { .. } => Self::new(StatusCode::GATEWAY_TIMEOUT, "timed_out", text),
+            ServiceError::Busy => Self::unavailable("busy", text),
+            ServiceError::TooLarge { .. } => Self::too_large("too_large", text),
+            ServiceError::NoSpace => Self::new(StatusCode::INSUFFICIENT_STORAGE, "no_space", text),
+            ServiceError::Stopped { .. } => Self::unavailable("stopped", text),
+        };
+        Self { applied, retryable, ..refusal }
+    }
+}
+
+impl From<Reject> for ApiError {
+    fn from(reject: Reject) -> Self {
+        let text = reject.to_string();
+        match reject {
+            Reject::Precondition => Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", text),
+            Reject::TooManyProperties { .. } => Self::bad("too_many_properties", text),
+            Reject::FeatureLevel { .. } => Self::new(StatusCode::CONFLICT, "feature_level", text),
+        }
+    }
+}
+
+impl From<FsError> for ApiError {
+    fn from(error: FsError) -> Self {
+        let text = error.to_string();
+        match error {
+            FsError::NotFound => Self::not_found(text),
+            FsError::NotDirectory => Self::bad("not_a_directory", text),
+            FsError::IsDirectory => Self::bad("is_a_directory", text),
+            FsError::ReadOnly => Self::new(StatusCode::FORBIDDEN, "read_only", text),
+            FsError::Io(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "disk_fault", text),
+            FsError::TimedOut => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "disk_timed_out", text).retry_after(1)
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Writing with preconditions: `If-Match` and `If-None-Match: *` become guards of the operation itself.
+//!
+//! Not here: conditional reads of files (`content`). Must always hold: a guard is decided by apply, in the same step as
+//! the write, never by a read before it; a header that cannot be honoured is refused.
+//!
+//! Source: RFC 9110 §13.1.1 and §13.1.2; design D5.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+use bytes::Bytes;
+
+use super::error::ApiError;
+use super::handles::{App, Handles};
+use crate::meta::op::{Guard, Op};
+use crate::meta::response::{Reject, Response};
+use crate::meta::service::{Consistency, ReadOptions};
+
+/// How often a write with `If-Match: *` looks for the version again when another writer was faster.
+const ANY_VERSION_ATTEMPTS: usize = 8;
+
+/// What must be true of the record before the write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Precondition {
+    /// Nothing.
+    None,
+    /// It is not there: `If-None-Match: *`.
+    Absent,
+    /// It is there, whatever its version: `If-Match: *`.
+    Present,
+    /// It has one of these versions: `If-Match: "7", "9"`.
+    Versions(Vec<u64>),
+}
+
+impl FromRequestParts<App> for Precondition {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        let (matches, none) = (tags(&parts.headers, IF_MATCH)?, tags(&parts.headers, IF_NONE_MATCH)?);
+        match (matches.as_deref(), none.as_deref()) {
+            (None, None) => Ok(Self::None),
+            (None, Some(["*"])) => Ok(Self::Absent),
+            (Some(["*"]), None) => Ok(Self::Present),
+            (Some(tags), None) => Ok(Self::Versions(tags.iter().filter_map(|t| version(t)).collect())),
+            (_, Some(_)) => Err(ApiError::bad(
+                "bad_precondition",
+                "of a write, If-None-Match can only be * and cannot stand beside If-Match",
+            )),
+        }
+    }
+}
+
+/// All entity tags of a header, over all its lines.
+fn tags(headers: &HeaderMap, name: HeaderName) -> Result<Option<Vec<&str>>, ApiError> {
+    let mut found: Option<Vec<&str>> = None;
+    for line in headers.get_all(&name) {
+        let text = line.to_str();
+        let text = text.map_err(|_| ApiError::bad("bad_precondition", format!("{name} is not text")))?;
+        found.get_or_insert_default().extend(text.split(',').map(str::trim));
+    }
+    Ok(found)
+}
+
+/// The version in a strong tag. Weak tags never match a write, and foreign ones match nothing.
+fn version(tag: &str) -> Option<u64> {
+    tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+}
+
+/// Whether `If-None-Match` of a read names this version: the answer is then 304.
+pub(super) fn is_known(headers: &HeaderMap, current: u64) -> bool {
+    let named = |tag: &str| tag == "*" || version(tag.strip_prefix("W/").unwrap_or(tag)) == Some(current);
+    matches!(tags(headers, IF_NONE_MATCH), Ok(Some(tags)) if tags.iter().any(|t| named(t)))
+}
+
+/// Writes one operation without a precondition: its response and the index of its entry.
+pub(super) async fn write(app: &Handles, op: Op) -> Result<(Response, u64), ApiError> {
+    let written = app.service.write(vec![op], app.write_options()).await?;
+    let response = written.responses.into_iter().next().unwrap_or(Response::Nil);
+    match response {
+        Response::Rejected(reject) => Err(reject.into()),
+        response => Ok((response, written.index)),
+    }
+}
+
+/// Writes one operation on a record under a precondition.
+pub(super) async fn write_if(
+    app: &Handles,
+    id: Bytes,
+    precondition: Precondition,
+    op: Op,
+) -> Result<(Response, u64), ApiError> {
+    match precondition {
+        Precondition::None => write(app, op).await,
+        Precondition::Absent => guarded(app, Guard::RecordAbsent { id: id.into() }, op).await,
+        Precondition::Versions(versions) => {
+            guarded(app, Guard::RecordVersion { id: id.into(), versions }, op).await
+        }
+        Precondition::Present => write_if_present(app, id, op).await,
+    }
+}
+
+async fn guarded(app: &Handles, guard: Guard, op: Op) -> Result<(Response, u64), ApiError> {
+    match write(app, Op::Atomic { guards: vec![guard], ops: vec![op] }).await? {
+        (Response::List(mut inner), index) => match inner.pop() {
+            Some(Response::Rejected(reject)) => Err(reject.into()),
+            Some(response) => Ok((response, index)),
+            None => Ok((Response::Done, index)),
+        },
+        other => Ok(other),
+    }
+}
+
+/// There is no guard for "whatever version": take the one of now and try again when another writer was faster.
+async fn write_if_present(app: &Handles, id: Bytes, op: Op) -> Result<(Response, u64), ApiError> {
+    for _ in 0..ANY_VERSION_ATTEMPTS {
+        let options =
+            ReadOptions { consistency: Consistency::Linearizable, min_index: 0, deadline: app.deadline() };
+        let read = app.service.record(id.clone(), options).await?;
+        let Some(record) = read.value else { return Err(Reject::Precondition.into()) };
+        let guard = Guard::RecordVersion { id: id.clone().into(), versions: vec![record.version] };
+        match guarded(app, guard, op.clone()).await {
+            Err(refusal) if refusal.is_precondition() => {}
+            answer => return answer,
+        }
+    }
+    Err(ApiError::unavailable("busy", "other writers change this record all the time"))
+}

@@ -1,0 +1,117 @@
+//! What the door stands on: handed in by `node`, cloned into every request.
+//!
+//! Not here: how any of it works. Must always hold: a handle answers from RAM, or says in its own contract that it waits.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::options::Options;
+use crate::clock::Clock;
+use crate::meta::service::{MetadataService, WriteOptions};
+use crate::telemetry::Metrics;
+use crate::vfs::Filesystem;
+
+/// Who this node is and where it can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The node's id in its cluster.
+    pub id: u64,
+    /// The node's name for people; sent as `X-Meta-Node`.
+    pub name: String,
+    /// The cluster's id, as text.
+    pub cluster_id: String,
+    /// The machine's host name.
+    pub host: String,
+    /// `SERVICE_NAME`.
+    pub service_name: String,
+    /// `SERVICE_VERSION`.
+    pub service_version: String,
+    /// `BASE_URL`, if it was given.
+    pub base_url: Option<String>,
+    /// Address under which others reach this machine: the first one that is not loopback, when the doors are open to it.
+    pub ip: String,
+    /// The HTTP door as `ip:port`, really bound.
+    pub http: String,
+    /// Port that `/leader` and `/urls` announce as the API: `API_PORT` when it is bound, else the HTTP port.
+    pub api_port: u16,
+    /// The Redis door as `ip:port`, if it is there.
+    pub resp: Option<String>,
+    /// The peer door as `ip:port`, if it is there.
+    pub peer: Option<String>,
+    /// When the process started, in milliseconds since the epoch.
+    pub started_ms: u64,
+    /// Process id.
+    pub pid: u32,
+}
+
+/// One readiness check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Its name, as in `/readyz/{check}`.
+    pub name: &'static str,
+    /// `None` when it passes, else what is wrong.
+    pub problem: Option<String>,
+}
+
+/// The mount of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Where.
+    pub path: String,
+    /// `mounted`, or what else it is doing.
+    pub state: String,
+    /// Whether the kernel reads backing files without asking us.
+    pub passthrough: bool,
+}
+
+/// What only `node` can see.
+pub trait NodeView: Send + Sync {
+    /// All readiness checks in a fixed order; never waits.
+    fn checks(&self) -> Vec<Check>;
+
+    /// The mount, if one was asked for.
+    fn mount(&self) -> Option<Mount>;
+}
+
+/// Everything that the HTTP door needs.
+#[derive(Clone)]
+pub struct Handles {
+    /// Metadata.
+    pub service: Arc<dyn MetadataService>,
+    /// The virtual tree.
+    pub filesystem: Arc<dyn Filesystem>,
+    /// Wall-clock time, for answers only.
+    pub clock: Arc<dyn Clock>,
+    /// Who and where.
+    pub identity: Arc<Identity>,
+    /// Readiness and mount.
+    pub node: Arc<dyn NodeView>,
+    /// What `/metrics` shows, and where requests are counted.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the node stops: endless answers end.
+    pub closing: CancellationToken,
+    /// Timeouts.
+    pub options: Options,
+}
+
+impl Handles {
+    /// When a metadata request that starts now must give up.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.options.request_timeout
+    }
+
+    /// Write options of a request that starts now.
+    pub(super) fn write_options(&self) -> WriteOptions {
+        WriteOptions { deadline: self.deadline() }
+    }
+
+    /// Applied index of the local state.
+    pub(super) fn applied(&self) -> u64 {
+        self.service.status().applied_index
+    }
+}
+
+/// The handles in the router's hands: one pointer, cloned into every request.
+pub(super) type App = Arc<Handles>;

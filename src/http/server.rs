@@ -1,0 +1,125 @@
+//! The accept loop: connections with timeouts, a cap, and a clean end.
+//!
+//! axum's own `serve` has no timeouts: one byte a minute would hold a connection for ever.
+//!
+//! Not here: routes. Must always hold: an idle or slow head is cut off; there are never more connections than the cap;
+//! a stop lets running requests finish, but not for ever.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::options::Options;
+use crate::limits::{HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX};
+
+/// Pause after the system refused a connection for want of something: there will be more of it later.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct BindError {
+    /// The address as it was given.
+    pub address: String,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A bound listener; nothing is accepted before [`Server::serve`].
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Listens on `address` (`host:port`; port 0 takes a free one).
+    ///
+    /// # Errors
+    /// When the address does not resolve or is taken.
+    pub async fn bind(address: &str) -> Result<Self, BindError> {
+        let failed = |source| BindError { address: address.to_owned(), source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// The address that was really bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is cancelled, then lets running requests finish within the grace of the options.
+    pub async fn serve(self, router: Router, options: Options, stop: CancellationToken) {
+        let graceful = GracefulShutdown::new();
+        let permits = Arc::new(Semaphore::new(options.connections_max));
+        let mut connections = JoinSet::new();
+        while let Some(Some((stream, permit))) = stop.run_until_cancelled(self.next(&permits)).await {
+            let service = router.clone();
+            connections.spawn(connection(stream, service, options, graceful.watcher(), permit));
+            while connections.try_join_next().is_some() {}
+        }
+        drop(self.listener);
+        if tokio::time::timeout(options.stop_grace, graceful.shutdown()).await.is_err() {
+            tracing::info!("requests still running after {:?} were cut off", options.stop_grace);
+        }
+        connections.shutdown().await;
+    }
+
+    /// The next connection, once there is room for it; more wait in the kernel's queue.
+    async fn next(&self, permits: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+        let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => return Some((stream, permit)),
+                Err(e) if is_of_one_client(&e) => {}
+                Err(e) => {
+                    tracing::warn!("cannot accept connections on {}: {e}", self.address);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Errors that concern the connection that was about to be accepted, not the listener.
+fn is_of_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    options: Options,
+    watcher: Watcher,
+    _permit: OwnedSemaphorePermit,
+) {
+    if let Err(e) = stream.set_nodelay(true) {
+        tracing::debug!("no TCP_NODELAY: {e}");
+    }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.head_timeout)
+        .max_headers(HTTP_HEADERS_MAX)
+        .max_header_size(HTTP_HEAD_BYTES_MAX)
+        .max_buf_size(2 * HTTP_HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(e) = watcher.watch(connection).await {
+        tracing::debug!("connection ended: {e}");
+    }
+}

@@ -1,0 +1,152 @@
+//! Runs golden scripts against the router.
+//!
+//! Not here: the scripts. Must always hold: time stands still.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use goldenscript::{Command, Context, Runner};
+use http_body_util::BodyExt;
+use metad_raft::Role;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::fake::{EPOCH_MS, FakeService};
+use crate::clock::ManualClock;
+use crate::http::{Check, Handles, Identity, Mount, NodeView, Options};
+use crate::meta::service::{AppliedState, ServiceError};
+
+/// Headers that every answer has, or that say nothing about the route: only `full=true` shows them.
+const COMMON: [&str; 4] =
+    ["access-control-allow-origin", "access-control-expose-headers", "x-meta-node", "content-length"];
+
+/// A node with a mount and one failing check.
+pub struct FakeNode;
+
+impl NodeView for FakeNode {
+    fn checks(&self) -> Vec<Check> {
+        vec![
+            Check { name: "log", problem: None },
+            Check { name: "mount", problem: Some("the mount point is busy".into()) },
+        ]
+    }
+
+    fn mount(&self) -> Option<Mount> {
+        Some(Mount { path: "/mnt/media".into(), state: "mounted".into(), passthrough: true })
+    }
+}
+
+/// Handles over a fake service.
+pub fn handles(service: &Arc<FakeService>) -> Handles {
+    Handles {
+        service: Arc::clone(service) as _,
+        filesystem: Arc::new(super::fake_tree::FakeTree),
+        clock: Arc::new(ManualClock::at(EPOCH_MS)),
+        identity: Arc::new(Identity {
+            id: 1,
+            name: "node one".into(),
+            cluster_id: "c1".into(),
+            host: "box".into(),
+            service_name: "meta-core".into(),
+            service_version: "1.0.0".into(),
+            base_url: None,
+            ip: "10.0.0.5".into(),
+            http: "127.0.0.1:9000".into(),
+            api_port: 9000,
+            resp: Some("127.0.0.1:6379".into()),
+            peer: None,
+            started_ms: EPOCH_MS - 5_500,
+            pid: 42,
+        }),
+        node: Arc::new(FakeNode),
+        metrics: Arc::default(),
+        closing: CancellationToken::new(),
+        options: Options::default(),
+    }
+}
+
+/// Runs one script.
+pub fn run(path: &Path) {
+    let service = Arc::new(FakeService::default());
+    let router = crate::http::router(handles(&service));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let mut session = Session { service, router, runtime: runtime.unwrap() };
+    goldenscript::run(&mut session, path).unwrap();
+}
+
+struct Session {
+    service: Arc<FakeService>,
+    router: Router,
+    runtime: Runtime,
+}
+
+impl Session {
+    /// `METHOD path [body] [header=value…] [full=true] [repeat=N]`: `repeat` sends the body N times over.
+    fn request(&self, command: &Command) -> Result<String, Box<dyn Error>> {
+        let mut args = command.consume_args();
+        let path = args.next_pos().ok_or("no path")?;
+        let body = args.next_pos().unwrap_or_default();
+        let full = args.take_key("full").is_some();
+        let repeat: usize = args.take_key("repeat").unwrap_or("1").parse()?;
+        let mut request = Request::builder().method(command.name.as_str()).uri(path);
+        while let Some((name, value)) = args.next_key() {
+            request = request.header(name, value);
+        }
+        let request = request.body(Body::from(body.repeat(repeat)))?;
+        self.runtime.block_on(async {
+            let response = self.router.clone().oneshot(request).await?;
+            let mut out = format!("{}\n", response.status());
+            let mut headers: Vec<_> = response.headers().iter().collect();
+            headers.sort_by_key(|(name, _)| name.as_str().to_owned());
+            for (name, value) in headers {
+                if full || !COMMON.contains(&name.as_str()) {
+                    writeln!(out, "{name}: {}", String::from_utf8_lossy(value.as_bytes()))?;
+                }
+            }
+            let body = response.into_body().collect().await?.to_bytes();
+            if !body.is_empty() {
+                write!(out, "\n{}", String::from_utf8_lossy(&body))?;
+            }
+            Ok(out)
+        })
+    }
+}
+
+impl Runner for Session {
+    type Command = Command;
+
+    fn run(&mut self, command: &Command, _: &Context) -> Result<String, Box<dyn Error>> {
+        let mut args = command.consume_args();
+        match command.name.as_str() {
+            "fail" => {
+                let error = match args.next_pos().ok_or("no failure")? {
+                    "no_leader" => ServiceError::NoLeader,
+                    "busy" => ServiceError::Busy,
+                    "timeout" => ServiceError::TimedOut { applied: AppliedState::Unknown },
+                    "too_large" => ServiceError::TooLarge { bytes: 9, limit: 8 },
+                    "no_space" => ServiceError::NoSpace,
+                    "stopped" => ServiceError::Stopped { applied: AppliedState::Unknown },
+                    other => return Err(format!("unknown failure {other}").into()),
+                };
+                self.service.fail(error, 1);
+                Ok(String::new())
+            }
+            "role" => {
+                self.service.play(match args.next_pos().ok_or("no role")? {
+                    "follower" => Role::Follower,
+                    "candidate" => Role::Candidate,
+                    "learner" => Role::Learner,
+                    _ => Role::Leader,
+                });
+                Ok(String::new())
+            }
+            _ => self.request(command),
+        }
+    }
+}
