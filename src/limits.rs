@@ -89,8 +89,6 @@ pub const HTTP_TARGET_BYTES_MAX: usize = 8 * 1024;
 pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most header fields in one request.
 pub const HTTP_HEADERS_MAX: usize = 100;
-/// Longest line of an import in bytes.
-pub const IMPORT_LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Properties that an import packs into one hand-over to the log.
 pub const IMPORT_BATCH_PROPERTIES: usize = 4096;
 /// Bytes of lines that an import packs into one hand-over to the log.
