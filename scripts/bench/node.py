@@ -113,6 +113,15 @@ class Node:
             self.request("POST", "/v1/import", body=lines, timeout=1800)
         return time.monotonic() - before
 
+    def import_with_command(self, path: Path) -> float:
+        """The same with `metad meta import`, as a user does it."""
+        command = [self.metad, "--quiet", "--endpoint", f"http://{self.http}", "meta", "import", str(path)]
+        before = time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode != 0:
+            raise BenchError(f"metad meta import ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+        return time.monotonic() - before
+
     def wait_for_files(self, count: int, seconds_max: float = 300) -> float:
         """Waits until the tree holds exactly `count` files; returns the moment at which it was seen to."""
         deadline = time.monotonic() + seconds_max
