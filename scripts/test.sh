@@ -31,13 +31,13 @@ print_sum() {
          END { printf "%d passed, %d failed, %d ignored\n", passed, failed, ignored }' "$1"
 }
 
-# The dependency gate, built once beside our own artefacts: two minutes on two cores.
+# The dependency gate, built once beside our own artefacts. A debug build: its release profile takes minutes to link.
 install_cargo_deny() {
     command -v cargo-deny >/dev/null 2>&1 && return 0
     say "installing cargo-deny"
     local tools
     tools=$(target_dir)/tools
-    cargo install --quiet --locked --root "$tools" --target-dir "$tools/build" cargo-deny@0.20.2 || warn "no cargo-deny"
+    cargo install --debug --quiet --locked --root "$tools" --target-dir "$tools/build" cargo-deny@0.20.2 || warn "no cargo-deny"
     rm -rf "$tools/build"
 }
 

@@ -26,6 +26,7 @@ class Node:
         self.log = data_dir.with_name(data_dir.name + ".log")
         self.process: subprocess.Popen | None = None
         self.http = ""
+        self.started = 0.0
 
     def __enter__(self) -> "Node":
         self.start()
@@ -34,8 +35,8 @@ class Node:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self) -> float:
-        """Starts the process and waits until it is ready. Returns the moment of the start (monotonic seconds)."""
+    def start(self) -> None:
+        """Starts the process and waits until it is ready. `started` is the moment of its start in monotonic seconds."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         command = [self.metad, "serve", "--mode", "noop", "--data-dir", str(self.data_dir), "--files", str(self.files)]
         for door in ("http", "resp", "sentinel", "peer"):
@@ -44,13 +45,17 @@ class Node:
             self.mount.mkdir(parents=True, exist_ok=True)
             command += ["--mount", str(self.mount)]
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.data_dir)}
-        started = time.monotonic()
+        self.started = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             )
-        self.http = self._runtime()["http"]
-        return started
+        try:
+            self.http = self._runtime()["http"]
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def stop(self) -> None:
         """Stops the process cleanly; a node that does not stop, or not with 0, is an error."""

@@ -26,12 +26,6 @@ def write_library(path: Path, files: int, path_key: str) -> None:
         out.writelines(generate.records(files, path_key))
 
 
-def start_to_tree(node: Node, files: int) -> float:
-    """Seconds of one start; the node is left running."""
-    started = node.start()
-    return node.wait_for_files(files) - started
-
-
 def measure(arguments: argparse.Namespace, files: int, rounds: int) -> dict[str, list[float]]:
     """One size. Each round of starts is one value; so is each round of memory."""
     work = arguments.dir.resolve() / f"scale-{files}"
@@ -50,11 +44,11 @@ def measure(arguments: argparse.Namespace, files: int, rounds: int) -> dict[str,
             print(f"{files:,} files, {name}: imported in {seconds:.2f} s", file=sys.stderr)
         lines.unlink()
     for number in range(rounds):
-        results["start"].append(start_to_tree(nodes["tree"], files))
-        with_tree = nodes["tree"].anonymous_bytes()
-        nodes["tree"].stop()
-        with nodes["flat"]:
-            without = nodes["flat"].anonymous_bytes()
+        with nodes["tree"] as node:
+            results["start"].append(node.wait_for_files(files) - node.started)
+            with_tree = node.anonymous_bytes()
+        with nodes["flat"] as node:
+            without = node.anonymous_bytes()
         results["memory"].append((with_tree - without) / files)
         print(
             f"{files:,} files, round {number + 1}: start {results['start'][-1]:.3f} s,"

@@ -30,6 +30,18 @@ pub fn man(dir: Option<&Path>, out: &mut Output) -> Result<(), CliError> {
         .map_err(|e| CliError::new(Exit::Other, format!("cannot write pages to {}: {e}", dir.display())))
 }
 
+/// The README's table of commands, as Markdown, ending with a newline.
+pub fn markdown_table() -> String {
+    let mut out = String::from("| command | what it does |\n|---|---|\n");
+    for command in Cli::command().get_subcommands() {
+        let kinds: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+        let kinds = if kinds.is_empty() { String::new() } else { format!(" {}", kinds.join("\\|")) };
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        out.push_str(&format!("| `metad {}{kinds}` | {about} |\n", command.get_name()));
+    }
+    out
+}
+
 /// Prints the version.
 pub fn version(out: &mut Output) -> Result<(), CliError> {
     let version = env!("CARGO_PKG_VERSION");

@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use args::{Cli, Command, Globals};
 use clap::Parser;
 use client::Client;
+pub use docs::markdown_table;
 pub use error::{CliError, Exit};
 use output::Output;
 use serve_flags::ServeFlags;
