@@ -19,6 +19,8 @@ mod explain;
 mod place;
 mod print;
 mod read;
+#[cfg(test)]
+mod scripts;
 
 use super::condition::Condition;
 use super::field::{FieldId, FieldTable};

@@ -22,6 +22,8 @@ pub fn finish(
     let mut vars = vars;
     builder.check_sizes(&vars, &views);
     if !builder.errors.is_empty() {
+        // Mistakes without a place are about the whole; they come last.
+        builder.errors.sort_by_key(|e| e.position.map_or((usize::MAX, 0), |p| (p.line, p.column)));
         return Err(RuleErrors(builder.errors));
     }
     let all = vars.clone();
