@@ -11,13 +11,23 @@
 //! * [`StateMachine`]: what this crate calls back (apply, snapshot, install).
 //! * [`ReplicateError`] and [`StartError`]: every refusal, typed.
 //!
+//! The implementations:
+//! * [`noop`]: one node, a local journal, no consensus.
+//!
 //! Not here: keys, values, time, clients, doors. Entries are bytes from end to end.
 //! Must always hold: no type of the consensus library leaves this crate, and nothing of metad is known in it.
 
+mod codec;
+mod datadir;
 pub mod error;
+pub mod faults;
+mod journal;
+pub mod noop;
 pub mod replicator;
+mod snapshot;
 pub mod state_machine;
 
 pub use error::{Fatal, Leader, ReplicateError, StartError};
+pub use noop::{Durability, NoOpReplicator};
 pub use replicator::{Fut, PosixMetadataReplicator, Proposal, Role, Status};
 pub use state_machine::{Applied, Entry, SnapshotSink, SnapshotSource, StateMachine};

@@ -1,0 +1,12 @@
+//! The replicator's promises, as tests with a toy machine. One suite for every implementation.
+//!
+//! Not here: formats (pinned beside their code). Must always hold: nothing here waits for time.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage must fail")]
+
+mod crash;
+mod damage;
+mod disk;
+mod load;
+mod machine;
+mod scripts;
