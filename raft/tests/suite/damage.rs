@@ -163,9 +163,9 @@ async fn a_directory_that_misses_a_part_is_refused() {
         photograph(dir.path(), copy.path());
         let gone = copy.path().join(gone);
         if gone.is_dir() {
-            fs::remove_dir_all(gone).unwrap()
+            fs::remove_dir_all(gone).unwrap();
         } else {
-            fs::remove_file(gone).unwrap()
+            fs::remove_file(gone).unwrap();
         }
         copy
     };

@@ -1,6 +1,6 @@
 //! Many callers at once.
 //!
-//! Not here: figures (see `examples/journal_bench.rs`). Must always hold: each caller sees its own indexes, in its own order, and
+//! Not here: figures (run the example `journal_bench`). Must always hold: each caller sees its own indexes, in its own order, and
 //! the machine saw every entry exactly once.
 
 use std::sync::Arc;

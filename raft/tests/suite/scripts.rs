@@ -184,7 +184,7 @@ impl goldenscript::Runner for Runner {
                 output = self.propose(batch)?;
             }
             Command::ProposeBytes(n) => {
-                output = self.propose(vec![Proposal { ops: "x".repeat(*n).into() }])?
+                output = self.propose(vec![Proposal { ops: "x".repeat(*n).into() }])?;
             }
             Command::Store => output = format!("stored up to {}\n", self.toy.store()),
             Command::LoseMachine => self.toy.discard()?,
