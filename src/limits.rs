@@ -8,6 +8,12 @@ pub const ID_BYTES_MAX: usize = 512;
 pub const PROPERTY_BYTES_MAX: usize = 1024;
 /// Most properties in one record.
 pub const RECORD_PROPERTIES_MAX: usize = 4096;
+/// Deepest directory of the virtual tree. Source: paths of 4,096 bytes with names of some length.
+pub const TREE_DEPTH_MAX: usize = 64;
+/// Most places that one file may have in the virtual tree.
+pub const FILE_LINKS_MAX: usize = 64;
+/// Longest source path in bytes. Source: PATH_MAX of Linux.
+pub const SOURCE_PATH_BYTES_MAX: usize = 4096;
 /// Longest generic key in bytes.
 pub const KEY_BYTES_MAX: usize = 16 * 1024;
 /// Largest value over HTTP in bytes.

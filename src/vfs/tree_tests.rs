@@ -1,0 +1,327 @@
+//! The tree against a plain model, under random changes.
+//!
+//! Not here: stories (`tree_scripts`).
+//! Must always hold: the model is written the slow, obvious way: ask the files one by one in order of rank.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::attr::Facts;
+use super::builder::Wish;
+use super::cookie::key;
+use super::tree::{HashBits, Tree};
+use super::tree_name::{candidate, pack_labels};
+use super::tree_node::{Node, ROOT};
+
+const FULL: HashBits = HashBits { cookie: 62, inode: 63 };
+/// So few numbers that clashes are the rule.
+const NARROW: HashBits = HashBits { cookie: 2, inode: 5 };
+
+/// One file as the tree is told of it.
+#[derive(Clone, Debug)]
+struct Put {
+    id: u8,
+    facts: Facts,
+    wishes: Vec<Wish>,
+}
+
+/// The set of files: what the tree must be a function of.
+type State = BTreeMap<u8, Put>;
+
+fn apply(tree: &mut Tree, put: &Put) {
+    tree.place(&[put.id], b"source", put.facts, &put.wishes);
+}
+
+fn build<'p>(puts: impl Iterator<Item = &'p Put>, bits: HashBits) -> Tree {
+    let mut tree = Tree::with_bits(bits);
+    puts.for_each(|put| apply(&mut tree, put));
+    tree.finish();
+    tree
+}
+
+/// Everything that a reader can see, in text.
+fn dump(tree: &Tree) -> String {
+    let mut out = String::new();
+    let mut todo = vec![ROOT];
+    while let Some(dir) = todo.pop() {
+        let inode = tree.dirs[dir].inode;
+        out.push_str(&format!("{} {:?}\n", tree.dir_path(dir), tree.attr_of(inode)));
+        let read = tree.read_dir(inode, 0, &mut |entry| {
+            out.push_str(&format!("  {entry:?}\n"));
+            true
+        });
+        assert_eq!(read, Ok(()));
+        let children = tree.dirs[dir].children.all();
+        todo.extend(children.into_iter().rev().filter_map(|(_, c)| match c.node() {
+            Node::Dir(sub) => Some(sub),
+            Node::File(_) => None,
+        }));
+    }
+    out.push_str(&format!("{:?} {:?}", tree.totals(), tree.categories()));
+    out
+}
+
+/// Paths of every file and times of every directory, the obvious way.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Model {
+    paths: BTreeMap<u8, Vec<String>>,
+    dirs: BTreeMap<String, u32>,
+}
+
+/// Folded path of a directory.
+type Folded = Vec<String>;
+/// Files in order of rank, each with its directories and wishes.
+type Ranked<'p> = [(&'p Put, Vec<(Folded, &'p Wish)>)];
+
+impl Model {
+    fn of(state: &State) -> Self {
+        let mut ranked: Vec<&Put> = state.values().collect();
+        ranked.sort_by_key(|p| (p.facts.order, p.facts.inode));
+        let links: Vec<_> = ranked.into_iter().map(|p| (p, links_of(p))).collect();
+        let spelled = spellings(&links);
+        let mut model = Model::default();
+        let mut taken: BTreeSet<Vec<String>> = spelled.keys().cloned().collect();
+        for (put, links) in &links {
+            let paths = links.iter().map(|(dir, wish)| {
+                let name = name_of(put, dir, wish, &mut taken);
+                [spell(&spelled, dir), vec![name]].concat().join("/")
+            });
+            model.paths.insert(put.id, paths.map(|p| format!("/{p}")).collect());
+        }
+        model.dirs = times(&links, &spelled);
+        model
+    }
+}
+
+/// Folded directories of a file's wishes, at most one each.
+fn links_of(put: &Put) -> Vec<(Folded, &Wish)> {
+    let mut links: Vec<(Folded, &Wish)> = Vec::new();
+    for wish in &put.wishes {
+        let mut dir: Vec<String> = wish.path.split('/').map(|c| key(c).into_owned()).collect();
+        dir.pop();
+        if links.iter().all(|(d, _)| *d != dir) {
+            links.push((dir, wish));
+        }
+    }
+    links
+}
+
+/// Folded path of each directory and the spelling of its last component by the first in rank.
+fn spellings(links: &Ranked<'_>) -> BTreeMap<Folded, String> {
+    let mut found = BTreeMap::new();
+    for (dir, wish) in links.iter().flat_map(|(_, l)| l) {
+        for (depth, name) in wish.path.split('/').take(dir.len()).enumerate() {
+            found.entry(dir[..=depth].to_vec()).or_insert_with(|| name.to_owned());
+        }
+    }
+    found
+}
+
+fn spell(spelled: &BTreeMap<Folded, String>, dir: &[String]) -> Vec<String> {
+    (1..=dir.len()).map(|depth| spelled[&dir[..depth]].clone()).collect()
+}
+
+fn name_of(put: &Put, dir: &[String], wish: &Wish, taken: &mut BTreeSet<Vec<String>>) -> String {
+    let clean = wish.path.rsplit('/').next().unwrap();
+    let labels = pack_labels(wish.labels.iter().map(String::as_str));
+    (0..)
+        .map(|k| candidate(clean, wish.suffix_len, &labels, &[put.id], k).into_owned())
+        .find(|name| taken.insert([dir, &[key(name).into_owned()]].concat()))
+        .unwrap()
+}
+
+fn times(links: &Ranked<'_>, spelled: &BTreeMap<Folded, String>) -> BTreeMap<String, u32> {
+    let all: Vec<(&Vec<String>, u32)> =
+        links.iter().flat_map(|(p, l)| l.iter().map(|(d, _)| (d, p.facts.order_s))).collect();
+    let birth = |dir: &[String]| all.iter().filter(|(d, _)| d.starts_with(dir)).map(|(_, s)| *s).min();
+    let mut found = BTreeMap::new();
+    for dir in spelled.keys().map(Vec::as_slice).chain([&[][..]]) {
+        let direct = all.iter().filter(|(d, _)| d.as_slice() == dir).map(|(_, s)| *s);
+        let subs = spelled.keys().filter(|s| s.len() == dir.len() + 1 && s.starts_with(dir));
+        let newest = direct.chain(subs.filter_map(|s| birth(s))).max();
+        found.insert(format!("/{}", spell(spelled, dir).join("/")), newest.unwrap_or(0));
+    }
+    found
+}
+
+/// The same out of a tree.
+fn model_of_tree(tree: &Tree, state: &State) -> Model {
+    let paths = state.keys().map(|id| (*id, tree.paths_of(&[*id]))).collect();
+    let dirs = tree.walk_dirs().into_iter().map(|d| (tree.dir_path(d), tree.dirs[d].newest_s)).collect();
+    Model { paths, dirs }
+}
+
+/// Paths that collide with names, folders, labels and spellings of each other.
+fn hostile_path() -> impl Strategy<Value = String> {
+    let dir = prop::sample::select(vec!["A", "a", "B", "x.mkv", "x - l.mkv", "\u{c9}", "e\u{301}"]);
+    let name = prop::sample::select(vec!["x.mkv", "X.MKV", "x - l.mkv", "a", "b", "\u{e9}"]);
+    (prop::collection::vec(dir, 0..3), name).prop_map(|(mut parts, name)| {
+        parts.push(name);
+        parts.join("/")
+    })
+}
+
+/// Paths where no folder can have the name of a file.
+fn tame_path() -> impl Strategy<Value = String> {
+    let dir = prop::sample::select(vec!["A", "a", "B"]);
+    let name = prop::sample::select(vec!["x.mkv", "X.mkv", "x - l.mkv", "y.mkv"]);
+    (prop::collection::vec(dir, 0..2), name).prop_map(|(mut parts, name)| {
+        parts.push(name);
+        parts.join("/")
+    })
+}
+
+fn put(path: impl Strategy<Value = String>) -> impl Strategy<Value = Put> {
+    let labels = prop::collection::vec(prop::sample::select(vec!["l", "L", "m"]), 0..3);
+    let wish = (path, labels).prop_map(|(path, labels)| Wish {
+        suffix_len: if path.ends_with(['v', 'V']) { 4 } else { 0 },
+        path: super::cookie::nfc(&path).into_owned(),
+        labels: labels.into_iter().map(str::to_owned).collect(),
+    });
+    (0u8..12, 0u64..40, 0u32..6, 0u64..3, prop::collection::vec(wish, 0..3)).prop_map(
+        |(id, order, order_s, size, wishes)| {
+            let facts = Facts { inode: 100 + u64::from(id), order, order_s, size, mtime_s: order_s };
+            Put { id, facts, wishes }
+        },
+    )
+}
+
+/// A put, or the removal of a file.
+fn steps(path: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<(bool, Put)>> {
+    prop::collection::vec((prop::bool::weighted(0.75), put(path)), 1..60)
+}
+
+fn step(tree: &mut Tree, state: &mut State, there: bool, put: &Put) {
+    if there {
+        apply(tree, put);
+        state.insert(put.id, put.clone());
+    } else {
+        assert_eq!(tree.remove(&[put.id]), state.remove(&put.id).is_some());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// Design D12: names, spellings, times are a pure function of the set of files.
+    #[test]
+    fn the_tree_is_what_asking_the_files_in_order_of_rank_gives(steps in steps(hostile_path())) {
+        let (mut tree, mut state) = (Tree::default(), State::new());
+        for (there, put) in &steps {
+            step(&mut tree, &mut state, *there, put);
+            tree.finish();
+            prop_assert_eq!(model_of_tree(&tree, &state), Model::of(&state));
+        }
+    }
+
+    /// The same for all that a reader sees, cookies and inode numbers included, when hashes clash all the time.
+    #[test]
+    fn the_tree_does_not_depend_on_the_order_of_arrival(
+        steps in steps(hostile_path()),
+        narrow in any::<bool>(),
+    ) {
+        let bits = if narrow { NARROW } else { FULL };
+        let (mut tree, mut state) = (Tree::with_bits(bits), State::new());
+        for (there, put) in &steps {
+            step(&mut tree, &mut state, *there, put);
+        }
+        tree.finish();
+        prop_assert_eq!(dump(&tree), dump(&build(state.values(), bits)));
+        prop_assert_eq!(dump(&tree), dump(&build(state.values().rev(), bits)));
+        prop_assert_eq!(tree.waiting.len(), build(state.values(), bits).waiting.len());
+    }
+
+    /// Design D12: adding a file never moves another one. (A new folder with the name of a file does: see `tree_claim`.)
+    #[test]
+    fn a_new_file_moves_no_other(steps in steps(tame_path()), new in put(tame_path())) {
+        let (mut tree, mut state) = (Tree::default(), State::new());
+        for (there, put) in &steps {
+            step(&mut tree, &mut state, *there, put);
+        }
+        let new = Put { id: 200, facts: Facts { inode: 300, order: 1000, ..new.facts }, ..new };
+        tree.finish();
+        let before = model_of_tree(&tree, &state).paths;
+        apply(&mut tree, &new);
+        prop_assert_eq!(&model_of_tree(&tree, &state).paths, &before);
+        tree.remove(&[200]);
+        prop_assert_eq!(&model_of_tree(&tree, &state).paths, &before);
+    }
+
+    /// Changing or removing a file lets others move up to names they were refused, and never down.
+    #[test]
+    fn a_change_never_costs_another_file_its_name(steps in steps(tame_path()), changed in put(tame_path())) {
+        let (mut tree, mut state) = (Tree::default(), State::new());
+        for (there, put) in &steps {
+            step(&mut tree, &mut state, *there, put);
+        }
+        let held = |tree: &Tree| -> BTreeMap<(u8, usize), u16> {
+            let files = state.keys().filter(|id| **id != changed.id).filter_map(|id| Some((*id, tree.file_slot(&[*id])?)));
+            files.flat_map(|(id, f)| tree.links(f).into_iter().enumerate().map(move |(n, l)| ((id, n), l.held))).collect()
+        };
+        let before = held(&tree);
+        apply(&mut tree, &Put { facts: Facts { order: 1000, ..changed.facts }, ..changed.clone() });
+        for (link, now) in held(&tree) {
+            prop_assert!(now <= before[&link], "{link:?} went from {} to {now}", before[&link]);
+        }
+    }
+
+    /// A batch's diff is the difference between the trees before and after it.
+    #[test]
+    fn a_diff_is_the_difference_of_two_trees(first in steps(hostile_path()), batch in steps(hostile_path())) {
+        let (mut tree, mut state) = (Tree::default(), State::new());
+        for (there, put) in &first {
+            step(&mut tree, &mut state, *there, put);
+        }
+        tree.finish();
+        let before = build(state.values(), FULL);
+        tree.record();
+        for (there, put) in &batch {
+            step(&mut tree, &mut state, *there, put);
+        }
+        let diff = tree.finish();
+        let wanted = Tree::compare(&before, &tree);
+        prop_assert_eq!(&diff.dirs, &wanted.dirs);
+        prop_assert!(diff.changed.is_superset(&wanted.changed), "{:?} {:?}", diff.changed, wanted.changed);
+    }
+
+    /// Research §7.4: who pages through a changing directory sees each entry that stays exactly once.
+    #[test]
+    fn paging_sees_every_entry_that_stays_exactly_once(
+        first in steps(tame_path()),
+        changes in steps(tame_path()),
+        page in 1usize..4,
+    ) {
+        let (mut tree, mut state) = (Tree::default(), State::new());
+        for (there, put) in &first {
+            step(&mut tree, &mut state, *there, put);
+        }
+        let names = |tree: &Tree| -> BTreeSet<String> {
+            let mut all = BTreeSet::new();
+            tree.read_dir(1, 0, &mut |e| all.insert(e.name.to_string())).unwrap();
+            all
+        };
+        let mut stayed = names(&tree);
+        let (mut seen, mut cookie, mut changes) = (Vec::new(), 0, changes.iter());
+        loop {
+            let mut left = page;
+            let from = seen.len();
+            tree.read_dir(1, cookie, &mut |e| {
+                seen.push(e.name.to_string());
+                cookie = e.cookie;
+                left -= 1;
+                left > 0
+            }).unwrap();
+            if seen.len() == from {
+                break;
+            }
+            if let Some((there, put)) = changes.next() {
+                step(&mut tree, &mut state, *there, put);
+                stayed = stayed.intersection(&names(&tree)).cloned().collect();
+            }
+        }
+        for name in stayed {
+            prop_assert_eq!(seen.iter().filter(|n| **n == name).count(), 1, "{}", name);
+        }
+    }
+}
