@@ -12,6 +12,8 @@ pub const RECORD_PROPERTIES_MAX: usize = 4096;
 pub const TREE_DEPTH_MAX: usize = 64;
 /// Most places that one file may have in the virtual tree.
 pub const FILE_LINKS_MAX: usize = 64;
+/// Entries that a whole listing reads from a directory while it holds the tree's lock.
+pub const LISTING_PAGE_ENTRIES: usize = 1024;
 /// Longest source path in bytes. Source: PATH_MAX of Linux.
 pub const SOURCE_PATH_BYTES_MAX: usize = 4096;
 /// Longest generic key in bytes.

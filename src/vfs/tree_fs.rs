@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use parking_lot::{RwLock, RwLockReadGuard};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::filesystem::{Attr, DirEntry, Filesystem, FsError, FsTotals, NodeKind, OpenFile};
+use super::filesystem::{Attr, DirEntry, Filesystem, FsError, FsTotals, NodeKind, OpenFile, ROOT_INODE};
 use super::source::{Source, SourceError};
 use super::tree::Tree;
 use super::tree_diff::TreeDiff;
+use super::tree_read::join;
+use crate::limits::LISTING_PAGE_ENTRIES;
 
 /// Characters of hashId in an ETag: all 62 of a midhash256 but its end, far more than 128 bits of it.
 const ETAG_ID_CHARS: usize = 40;
@@ -123,14 +125,49 @@ impl VirtualTree {
         }
     }
 
-    /// Absolute paths of all files, sorted by bytes.
+    /// Absolute paths of all files, sorted by bytes; a file stands there once for each of its links.
+    ///
+    /// A million paths take a second: the lock is given back after each page of a directory, so that neither the writer
+    /// nor the doors wait. While the tree changes, every page is of one moment and the whole may span several.
     pub fn files(&self) -> Vec<String> {
-        self.read().listings().1
+        self.walk().1
     }
 
-    /// Absolute paths of all directories, `/` first, sorted by bytes.
+    /// Absolute paths of all directories, `/` first, sorted by bytes. As [`VirtualTree::files`].
     pub fn directories(&self) -> Vec<String> {
-        self.read().listings().0
+        self.walk().0
+    }
+
+    fn walk(&self) -> (Vec<String>, Vec<String>) {
+        let (mut dirs, mut files) = (Vec::new(), Vec::new());
+        let mut todo = vec![(ROOT_INODE, String::from("/"))];
+        while let Some((inode, path)) = todo.pop() {
+            let mut cookie = 0;
+            while let Some(page) = self.page(inode, cookie) {
+                for entry in &page {
+                    let below = join(&path, &entry.name);
+                    match entry.attr.kind {
+                        NodeKind::File => files.push(below),
+                        NodeKind::Directory => todo.push((entry.attr.inode, below)),
+                    }
+                }
+                cookie = page.last().map_or(u64::MAX, |entry| entry.cookie);
+            }
+            dirs.push(path);
+        }
+        dirs.sort_unstable();
+        files.sort_unstable();
+        (dirs, files)
+    }
+
+    /// Some entries of a directory after a cookie; `None` when there are no more or the directory is gone.
+    fn page(&self, inode: u64, cookie: u64) -> Option<Vec<DirEntry>> {
+        let mut page = Vec::new();
+        let read = self.published.read().tree.read_dir(inode, cookie, &mut |entry| {
+            page.push(entry);
+            page.len() < LISTING_PAGE_ENTRIES
+        });
+        (read.is_ok() && !page.is_empty()).then_some(page)
     }
 
     /// Attributes with what opens have found out.
@@ -262,6 +299,126 @@ fn is_content_hash(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vfs::attr::Facts;
+    use crate::vfs::builder::Wish;
+
+    fn facts(inode: u64, size: u64) -> Facts {
+        Facts { inode, order: inode, order_s: 1, size, mtime_s: 1 }
+    }
+
+    fn wish(path: &str) -> [Wish; 1] {
+        [Wish { path: path.into(), suffix_len: 0, labels: Vec::new() }]
+    }
+
+    #[test]
+    fn an_open_corrects_the_size_on_this_node_until_metadata_speaks_again() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), b"12345").unwrap();
+        let fs = VirtualTree::new(Source::new(dir.path()));
+        let state = |size| fs.apply(1, |tree| tree.place(b"id", b"a", facts(9, size), &wish("Movies/A")));
+        state(0);
+        assert_eq!(fs.attr(9).unwrap().size, 0);
+        let opened = fs.open(9).unwrap();
+        assert_eq!((opened.size, opened.etag.as_str()), (5, "\"id-5\""));
+        assert_eq!((fs.attr(9).unwrap().size, fs.resolve("/Movies/A").unwrap().size), (5, 5));
+        assert_eq!(fs.totals().bytes, 0, "totals are equal on every node: metadata's word");
+        let diff = state(7);
+        assert_eq!((fs.attr(9).unwrap().size, diff.names()), (7, 0));
+        assert!(diff.changed.contains(&9));
+        fs.apply(2, |tree| assert!(tree.remove(b"id")));
+        assert!(fs.corrections.read().is_empty());
+        assert_eq!(fs.attr(9), Err(FsError::NotFound));
+    }
+
+    #[test]
+    fn missing_bytes_are_a_fault_and_never_not_found() {
+        let fs = VirtualTree::new(Source::new("/nonexistent"));
+        fs.apply(1, |tree| tree.place(b"id", b"../../etc/passwd", facts(9, 1), &wish("A")));
+        assert!(matches!(fs.open(9), Err(FsError::Io(_))));
+        assert!(matches!(fs.open(ROOT_INODE), Err(FsError::IsDirectory)));
+        assert!(matches!(fs.open(10), Err(FsError::NotFound)));
+    }
+
+    #[test]
+    fn readers_see_a_batch_whole_or_not_at_all() {
+        let fs = VirtualTree::new(Source::new("/nonexistent"));
+        let publish = |round: u64| {
+            fs.apply(round, |tree| {
+                for n in 0..20 {
+                    tree.place(&[n], b"s", facts(100 + u64::from(n), 1), &wish(&format!("{round}/{n}")));
+                }
+            })
+        };
+        publish(1);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut last = 0;
+                while last < 200 {
+                    let tree = fs.read();
+                    let mut names = Vec::new();
+                    tree.read_dir(ROOT_INODE, 0, &mut |e| {
+                        names.push((e.name.to_string(), e.attr.inode));
+                        true
+                    })
+                    .unwrap();
+                    assert_eq!(names.len(), 1, "{names:?}");
+                    let mut files = 0;
+                    tree.read_dir(names[0].1, 0, &mut |_| {
+                        files += 1;
+                        true
+                    })
+                    .unwrap();
+                    assert_eq!(files, 20);
+                    last = names[0].0.parse().unwrap();
+                }
+            });
+            (2..=200).for_each(|round| drop(publish(round)));
+            reader.join().unwrap();
+        });
+        assert_eq!(fs.directories(), ["/", "/200"]);
+        assert_eq!(fs.files().len(), 20);
+    }
+
+    #[test]
+    fn listings_are_complete_over_many_pages() {
+        let fs = VirtualTree::new(Source::new("/nonexistent"));
+        let count = LISTING_PAGE_ENTRIES as u64 * 2 + 1;
+        fs.apply(1, |tree| {
+            for n in 0..count {
+                tree.place(&n.to_le_bytes(), b"s", facts(100 + n, 1), &wish(&format!("All/{n:08}")));
+            }
+        });
+        let files = fs.files();
+        assert_eq!(files.len() as u64, count);
+        assert!(files.is_sorted());
+        assert_eq!(fs.stats().categories, BTreeMap::from([("All".to_owned(), count)]));
+    }
+
+    /// Issue 2: at most 400 bytes a file. The estimate was held against a counting allocator over a million files: 347
+    /// against 348 bytes (one film in four in a folder of its own, the rest episodes), 330 against 330 (episodes only).
+    #[test]
+    fn a_synthetic_library_stays_within_the_memory_budget() {
+        let mut tree = Tree::default();
+        let count = 40_000u64;
+        for n in 0..count {
+            let (id, source) = (
+                format!("bagacbabae{n:052}"),
+                format!("watch/series/Show.{n}.S01E01.1080p.WEB-DL.x264-GROUP.mkv"),
+            );
+            let path = match n % 4 {
+                0 => format!(
+                    "Movies/The Generated Film of Number {n} (1985)/The Generated Film of Number {n} (1985).mkv"
+                ),
+                _ => {
+                    format!("TV/Show {}/Season 01/Show {} - S01E{n} - Some Episode Title.mkv", n / 40, n / 40)
+                }
+            };
+            tree.place(id.as_bytes(), source.as_bytes(), facts(100 + n, 1), &wish(&path));
+        }
+        tree.finish();
+        let bytes = tree.memory_bytes() as u64 / count;
+        assert!((200..=400).contains(&bytes), "{bytes} bytes a file");
+    }
 
     #[test]
     fn etags_are_legal_and_tell_ids_apart() {

@@ -125,27 +125,6 @@ impl Tree {
         self.inode_slot(inode).map(|slot| self.files[slot].path())
     }
 
-    /// Paths of all directories and of all files, each sorted. A file is listed once for each of its links.
-    pub fn listings(&self) -> (Vec<String>, Vec<String>) {
-        let (mut dirs, mut files) =
-            (Vec::with_capacity(self.dirs.len()), Vec::with_capacity(self.files.len()));
-        let mut todo = vec![(ROOT, String::from("/"))];
-        while let Some((dir, path)) = todo.pop() {
-            self.dirs[dir].children.visit(0, &mut |_, child| {
-                let below = join(&path, &self.child_name(dir, child));
-                match child.node() {
-                    Node::File(_) => files.push(below),
-                    Node::Dir(sub) => todo.push((sub, below)),
-                }
-                true
-            });
-            dirs.push(path);
-        }
-        dirs.sort_unstable();
-        files.sort_unstable();
-        (dirs, files)
-    }
-
     /// Number of file links below each top-level directory. Source: seed 001, `categories`.
     pub fn categories(&self) -> BTreeMap<String, u64> {
         let mut found = BTreeMap::new();
@@ -164,6 +143,7 @@ impl Tree {
     }
 }
 
-fn join(dir: &str, name: &str) -> String {
+/// A path and a name below it.
+pub(super) fn join(dir: &str, name: &str) -> String {
     if dir == "/" { format!("/{name}") } else { format!("{dir}/{name}") }
 }
