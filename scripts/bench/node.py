@@ -115,7 +115,9 @@ class Node:
         """Imports JSON Lines; seconds until the node has acknowledged all of it."""
         before = time.monotonic()
         with path.open("rb") as lines:
-            self.request("POST", "/v1/import", body=lines, timeout=1800)
+            answer = json.loads(self.request("POST", "/v1/import", body=lines, timeout=1800))
+        if answer.get("failed"):
+            raise BenchError(f"the node refused records: {answer}")
         return time.monotonic() - before
 
     def import_with_command(self, path: Path) -> float:

@@ -3,12 +3,17 @@
 //! Not here: licences and advisories (`.deny.toml`). Must always hold: versions and lints are named in the root
 //! manifest, once.
 
+use std::collections::BTreeSet;
+
 use toml::Table;
+
+use crate::source::Source;
 
 /// A comment above dependencies speaks for at most this many of them.
 const GROUP_LINES_MAX: usize = 8;
 /// The members of the workspace that must stay apart, and the start of the names that they must not depend on.
 const APART: [(&str, &str); 2] = [("jepsen/Cargo.toml", "metad"), ("raft/Cargo.toml", "metad")];
+const MEMBERS: [&str; 3] = ["Cargo.toml", "raft/Cargo.toml", "jepsen/Cargo.toml"];
 const SECTIONS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
 fn parse(text: &str) -> Table {
@@ -48,6 +53,37 @@ fn unpinned(manifest: &Table) -> Vec<String> {
         .collect()
 }
 
+/// Dependencies that wait for what will use them: `(member, dependency, what)`. To be taken off when it is there.
+const WAITING: [(&str, &str, &str); 6] = [
+    ("Cargo.toml", "httpdate", "content over HTTP"),
+    ("Cargo.toml", "lz4_flex", "snapshots"),
+    ("Cargo.toml", "sled", "the state store"),
+    ("Cargo.toml", "xxhash-rust", "the state hash"),
+    ("raft/Cargo.toml", "parking_lot", "the local journal"),
+    ("raft/Cargo.toml", "tracing", "the local journal"),
+];
+
+/// Dependencies of a member that no file of it names.
+fn unused(path: &str, manifest: &Table, sources: &[Source]) -> Vec<String> {
+    let folder = path.trim_end_matches("Cargo.toml");
+    let is_of_member = |s: &&Source| match folder {
+        "" => s.path.starts_with("src/") || s.path.starts_with("tests/"),
+        _ => s.path.starts_with(folder),
+    };
+    let mut words = BTreeSet::new();
+    for source in sources.iter().filter(is_of_member) {
+        words.extend((0..source.len()).map(|i| source.token(i)));
+    }
+    let tables = SECTIONS.iter().filter_map(|s| manifest.get(*s)?.as_table());
+    let names = tables
+        .flat_map(|t| t.keys())
+        .filter(|n| WAITING.iter().all(|(m, w, _)| (*m, *w) != (path, n.as_str())));
+    names
+        .filter(|name| !words.contains(name.replace('-', "_").as_str()))
+        .map(|name| format!("{path}: no file of this member names {name}"))
+        .collect()
+}
+
 /// Dependencies of a member whose names start with `prefix`.
 fn forbidden(manifest: &Table, prefix: &str) -> Vec<String> {
     let tables = SECTIONS.iter().filter_map(|s| manifest.get(*s)?.as_table());
@@ -84,8 +120,22 @@ mod tests {
 
     #[test]
     fn members_state_nothing_that_the_workspace_states() {
-        let members = ["Cargo.toml", "raft/Cargo.toml", "jepsen/Cargo.toml"];
-        none(&members.iter().flat_map(|p| stated_twice(p, &parse(&manifest(p)))).collect::<Vec<_>>());
+        none(&MEMBERS.iter().flat_map(|p| stated_twice(p, &parse(&manifest(p)))).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_dependency_is_used() {
+        let found = MEMBERS.iter().flat_map(|p| unused(p, &parse(&manifest(p)), tree::sources()));
+        none(&found.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_unused_dependency_is_seen() {
+        let sources =
+            [Source::new("raft/src/lib.rs", "use a_b::C; // d"), Source::new("src/lib.rs", "use d::E;")];
+        let manifest = parse("[dependencies]\na-b = \"1\"\nd = \"1\"");
+        assert_eq!(unused("raft/Cargo.toml", &manifest, &sources).len(), 1);
+        assert_eq!(unused("Cargo.toml", &manifest, &sources).len(), 1);
     }
 
     #[test]

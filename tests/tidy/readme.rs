@@ -35,11 +35,20 @@ fn unnamed_rooms(text: &str, files: &[String]) -> Vec<String> {
 
 /// A table that is derived from the code: its document, the name of its markers, and what makes it.
 type Table = (&'static str, &'static str, fn() -> String);
-const TABLES: [Table; 3] = [
+const TABLES: [Table; 4] = [
+    ("src/docs/compatibility.md", "routes", routes),
     ("README.md", "commands", metad::cli::markdown_table),
     ("README.md", "settings", metad::config::settings::markdown_table),
     ("src/docs/operations.md", "metrics", metad::telemetry::Metrics::markdown_table),
 ];
+
+/// The routes of the HTTP door, in the order of its own table.
+fn routes() -> String {
+    let row =
+        |r: metad::http::RouteDoc| format!("| {} | `{} {}` | {} |\n", r.group, r.method, r.path, r.summary);
+    let rows = metad::http::documented().into_iter().map(row);
+    std::iter::once("| group | route | what it does |\n|---|---|---|\n".to_owned()).chain(rows).collect()
+}
 
 /// The text with the lines between a table's markers replaced; `None` when the markers are not there.
 fn with_table(text: &str, name: &str, table: &str) -> Option<String> {
