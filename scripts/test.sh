@@ -28,6 +28,8 @@ print_sum() {
     awk '/^test result: / { for (i = 2; i < NF; i++) { n = $i
              if ($(i + 1) ~ /^passed/) passed += n; if ($(i + 1) ~ /^failed/) failed += n
              if ($(i + 1) ~ /^ignored/) ignored += n } }
+         # A test binary that was killed prints no result of its own.
+         /process didn.t exit successfully: .*signal/ { failed++ }
          END { printf "%d passed, %d failed, %d ignored\n", passed, failed, ignored }' "$1"
 }
 
