@@ -106,63 +106,70 @@ pub fn sources(name: &str) -> Vec<String> {
     std::iter::once(name).chain(more.iter().copied()).map(str::to_owned).collect()
 }
 
-/// Reads a field of a record.
-pub fn find<'a>(fields: &'a dyn Fields, name: &'a str, kind: Kind) -> Option<Found<'a>> {
+/// The properties that [`find`] asks for by their number in this list.
+pub fn reads(name: &str, kind: Kind) -> Vec<String> {
+    let mut all = sources(name);
     match kind {
-        Kind::Text => text(fields, name),
-        Kind::Number => number(fields, name),
-        Kind::Year => year(fields, name),
-        Kind::List => items(fields, name),
-        Kind::Flag => {
-            let value = fields.get(name).filter(|t| *t == "true")?;
-            Some(Found { value: Value::Text(Cow::Borrowed(value)), source: name })
+        // A name with `/` may also be stored with dots.
+        Kind::Text if name.contains('/') => all.push(name.replace('/', ".")),
+        // The first item of an array that its writer flattened shows that there is one.
+        Kind::Number | Kind::List => all.push(format!("{name}/0")),
+        Kind::Text | Kind::Year | Kind::Flag | Kind::FileName | Kind::Extension | Kind::FileType => {}
+    }
+    all
+}
+
+/// The text of the property with this number in [`reads`], and its name.
+type Read<'r, 'a> = &'r dyn Fn(usize) -> Option<(&'a str, &'a str)>;
+
+/// Works a field out. `read` gives the texts of the properties in [`reads`].
+pub fn find<'a>(fields: &'a dyn Fields, name: &str, kind: Kind, read: Read<'_, 'a>) -> Option<Found<'a>> {
+    let first = |many: usize| (0..many).find_map(read).map(|(text, source)| plain(text, source));
+    match kind {
+        Kind::Text => first(2),
+        Kind::Number => number(fields, name, read),
+        Kind::Year => (0..2).filter_map(read).find_map(|(text, source)| year(text, source)),
+        Kind::List => items(fields, name, read),
+        Kind::Flag => first(1).filter(|found| found.value.text() == "true"),
+        Kind::FileName => {
+            read(0).map(|(t, s)| plain(t, s)).or_else(|| read(1).map(|(t, s)| plain(base(t), s)))
         }
-        Kind::FileName => text(fields, name).or_else(|| file_name(fields)),
-        Kind::Extension => text(fields, name).or_else(|| extension(fields)),
-        Kind::FileType => text(fields, name).or_else(|| file_type(fields)),
+        Kind::Extension => read(0).map(|(t, s)| plain(t, s)).or_else(|| extension(read(1), read(2))),
+        Kind::FileType => read(0).map(|(t, s)| plain(t, s)).or_else(|| file_type(read)),
     }
 }
 
-/// The property as it is; a name with `/` may also be stored with dots.
-fn text<'a>(fields: &'a dyn Fields, name: &'a str) -> Option<Found<'a>> {
-    let plain = fields.get(name);
-    let value = match plain {
-        None if name.contains('/') => fields.get(&name.replace('/', ".")),
-        value => value,
-    }?;
-    Some(Found { value: Value::Text(Cow::Borrowed(value)), source: name })
+fn plain<'a>(text: &'a str, source: &'a str) -> Found<'a> {
+    Found { value: Value::Text(Cow::Borrowed(text)), source }
 }
 
-fn number<'a>(fields: &'a dyn Fields, name: &'a str) -> Option<Found<'a>> {
-    if let Some(value) = fields.get(name) {
+fn number<'a>(fields: &'a dyn Fields, name: &str, read: Read<'_, 'a>) -> Option<Found<'a>> {
+    if let Some((text, source)) = read(0) {
         // Tags of music files say "3/12": track three of twelve.
-        let first = if matches!(name, "disc" | "track") { value.split('/').next() } else { Some(value) };
-        return numbers(first.unwrap_or(value)).map(|value| Found { value, source: name });
+        let first = if matches!(name, "disc" | "track") { text.split('/').next() } else { Some(text) };
+        return numbers(first.unwrap_or(text)).map(|value| Found { value, source });
     }
-    let all = below(fields, name);
-    let value = if all.is_empty() { None } else { numbers(&all.join(",")) }?;
-    Some(Found { value, source: name })
+    let (_, source) = read(1)?;
+    let value = numbers(&below(fields, name).join(","))?;
+    Some(Found { value, source })
 }
 
 /// Four digits in front are enough: writers also store dates here. Zero means that nobody knows.
-fn year<'a>(fields: &'a dyn Fields, name: &'a str) -> Option<Found<'a>> {
-    let read = |name: &'a str| {
-        let text = fields.get(name)?.trim();
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let dated =
-            digits == 4 && text.as_bytes().get(4).is_none_or(|b| matches!(b, b'-' | b'/' | b'.' | b'T'));
-        let year = if dated { whole(&text[..4]) } else { whole(text) }?;
-        (1..=9999).contains(&year).then_some(Found { value: Value::Number(year), source: name })
-    };
-    read(name).or_else(|| if name == "year" { read("movieYear") } else { None })
+fn year<'a>(text: &str, source: &'a str) -> Option<Found<'a>> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let dated = digits == 4 && text.as_bytes().get(4).is_none_or(|b| matches!(b, b'-' | b'/' | b'.' | b'T'));
+    let year = if dated { whole(&text[..4]) } else { whole(text) }?;
+    (1..=9999).contains(&year).then_some(Found { value: Value::Number(year), source })
 }
 
-fn items<'a>(fields: &'a dyn Fields, name: &'a str) -> Option<Found<'a>> {
-    let all = match fields.get(name) {
-        Some(value) => split(value),
-        None => below(fields, name).into_iter().map(Cow::Borrowed).collect(),
+fn items<'a>(fields: &'a dyn Fields, name: &str, read: Read<'_, 'a>) -> Option<Found<'a>> {
+    let (all, source) = match (read(0), read(1)) {
+        (Some((text, source)), _) => (split(text), source),
+        (None, Some((_, source))) => (below(fields, name).into_iter().map(Cow::Borrowed).collect(), source),
+        (None, None) => return None,
     };
-    list(all).map(|value| Found { value, source: name })
+    list(all).map(|value| Found { value, source })
 }
 
 /// An array that its writer flattened into `name/0`, `name/1`, …, in the order of the numbers.
@@ -178,22 +185,15 @@ fn below<'a>(fields: &'a dyn Fields, name: &str) -> Vec<&'a str> {
     all.into_iter().map(|(_, value)| value).take(crate::limits::VALUE_ITEMS_MAX).collect()
 }
 
-/// The last component of `filePath`; `_` when the path has none, so that every file has a name.
-fn file_name(fields: &dyn Fields) -> Option<Found<'_>> {
-    let path = fields.get("filePath")?;
+/// The last component of a path; `_` when it has none, so that every file has a name.
+fn base(path: &str) -> &str {
     let base = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let base = if base.is_empty() { "_" } else { base };
-    Some(Found { value: Value::Text(Cow::Borrowed(base)), source: "filePath" })
+    if base.is_empty() { "_" } else { base }
 }
 
-fn extension(fields: &dyn Fields) -> Option<Found<'_>> {
-    let (name, source) = match fields.get("fileName") {
-        Some(name) => (name, "fileName"),
-        None => {
-            let path = fields.get("filePath")?;
-            (path.rsplit('/').next().unwrap_or(path), "filePath")
-        }
-    };
+/// The extension of a file by its name, else by its path; in lower case.
+fn extension<'a>(name: Option<(&'a str, &'a str)>, path: Option<(&'a str, &'a str)>) -> Option<Found<'a>> {
+    let (name, source) = name.or_else(|| path.map(|(path, source)| (base(path), source)))?;
     let extension = &name[crate::vfs::name::extension_at(name)? + 1..];
     let value = if extension.bytes().any(|b| b.is_ascii_uppercase()) {
         Cow::Owned(extension.to_ascii_lowercase())
@@ -203,13 +203,13 @@ fn extension(fields: &dyn Fields) -> Option<Found<'_>> {
     Some(Found { value: Value::Text(value), source })
 }
 
-fn file_type(fields: &dyn Fields) -> Option<Found<'_>> {
-    let found = match fields.get("extension") {
-        Some(value) => Found { value: Value::Text(Cow::Borrowed(value)), source: "extension" },
-        None => extension(fields)?,
+fn file_type<'a>(read: Read<'_, 'a>) -> Option<Found<'a>> {
+    let found = match read(1) {
+        Some((text, source)) => plain(text, source),
+        None => extension(read(2), read(3))?,
     };
     let file_type = file_type_of(&found.value.text().to_ascii_lowercase())?;
-    Some(Found { value: Value::Text(Cow::Borrowed(file_type)), source: found.source })
+    Some(plain(file_type, found.source))
 }
 
 /// The type of a file by its extension (lower case, without a dot).

@@ -13,7 +13,7 @@ mod value;
 
 use std::cell::OnceCell;
 
-use crate::meta::record::{Record, Value as Stored};
+use crate::meta::record::{Property, Record, Value as Stored};
 
 pub use derive::{KNOWN_FIELDS, file_type_of, sources};
 pub use value::{Value, range};
@@ -22,6 +22,16 @@ pub use value::{Value, range};
 pub trait Fields {
     /// The text of a property; `None` when it is absent, empty, deleted or not UTF-8.
     fn get(&self, name: &str) -> Option<&str>;
+
+    /// Calls `found` with place and text of each of `names` (sorted) that is there. One walk over sorted properties
+    /// costs a fraction of a search for each name; [`walk`] is that walk.
+    fn get_all<'a>(&'a self, names: &[String], found: &mut dyn FnMut(usize, &'a str)) {
+        for (at, name) in names.iter().enumerate() {
+            if let Some(text) = self.get(name) {
+                found(at, text);
+            }
+        }
+    }
 
     /// Calls `visit` with name and text of every property below `prefix` (`titles/` for `titles/eng`), sorted by name.
     fn below<'a>(&'a self, prefix: &str, visit: &mut dyn FnMut(&'a str, &'a str));
@@ -38,15 +48,43 @@ impl Fields for Record {
         self.text(name)
     }
 
+    fn get_all<'a>(&'a self, names: &[String], found: &mut dyn FnMut(usize, &'a str)) {
+        walk(self, names, |at, property| {
+            if let Some(text) = inline_text(property) {
+                found(at, text);
+            }
+        });
+    }
+
     fn below<'a>(&'a self, prefix: &str, visit: &mut dyn FnMut(&'a str, &'a str)) {
         let from = self.properties.partition_point(|p| p.name.as_ref() < prefix.as_bytes());
         for property in self.properties[from..].iter().take_while(|p| p.name.starts_with(prefix.as_bytes())) {
-            let Stored::Inline(bytes) = &property.value else { continue };
-            if let (Ok(name), Ok(text)) = (std::str::from_utf8(&property.name), std::str::from_utf8(bytes))
-                && !text.is_empty()
-            {
+            if let (Ok(name), Some(text)) = (std::str::from_utf8(&property.name), inline_text(property)) {
                 visit(name, text);
             }
+        }
+    }
+}
+
+/// The text of a property; `None` when it is empty, deleted, chunked or not UTF-8.
+fn inline_text(property: &Property) -> Option<&str> {
+    let Stored::Inline(bytes) = &property.value else { return None };
+    std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty())
+}
+
+/// Calls `found` with each property of a record whose name is among `names`, which are sorted like the record's own.
+pub fn walk<'r>(record: &'r Record, names: &[String], mut found: impl FnMut(usize, &'r Property)) {
+    let mut at = 0;
+    for property in &record.properties {
+        let name = property.name.as_ref();
+        while at < names.len() && names[at].as_bytes() < name {
+            at += 1;
+        }
+        if at == names.len() {
+            return;
+        }
+        if names[at].as_bytes() == name {
+            found(at, property);
         }
     }
 }
@@ -92,42 +130,63 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldId(pub(super) u16);
 
-/// All fields that a rule set names; a record is asked for each at most once per placement.
+/// One field that a rule set names.
+#[derive(Clone, Debug, PartialEq)]
+struct Field {
+    name: String,
+    kind: Kind,
+    /// Places of the properties it is read from, itself first.
+    reads: Vec<usize>,
+}
+
+/// All fields that a rule set names, and all properties they are read from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FieldTable {
-    fields: Vec<(String, Kind)>,
+    fields: Vec<Field>,
+    /// Properties, sorted. Complete once the table is sealed.
+    properties: Vec<String>,
 }
 
 impl FieldTable {
     /// The place of a field; `.` and `/` are the same in names.
     pub fn intern(&mut self, name: &str) -> FieldId {
         let name = name.replace('.', "/");
-        let at = self.fields.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+        let at = self.fields.iter().position(|known| known.name == name).unwrap_or_else(|| {
             let kind = derive::kind_of(&name);
-            self.fields.push((name, kind));
+            self.fields.push(Field { name, kind, reads: Vec::new() });
             self.fields.len() - 1
         });
         FieldId(u16::try_from(at).expect("a rules file of bounded size names fewer fields than that"))
     }
 
+    /// Works out where each field is read from. To be called when the last field is in, before the first [`Scope`].
+    pub fn seal(&mut self) {
+        let mut properties: Vec<String> =
+            self.fields.iter().flat_map(|f| derive::reads(&f.name, f.kind)).collect();
+        properties.sort();
+        properties.dedup();
+        for field in &mut self.fields {
+            let reads = derive::reads(&field.name, field.kind);
+            let at = |name: &String| properties.binary_search(name).expect("every property was put in above");
+            field.reads = reads.iter().map(at).collect();
+        }
+        self.properties = properties;
+    }
+
     /// The place of a field that is already there.
     pub fn find(&self, name: &str) -> Option<FieldId> {
-        let at = self.fields.iter().position(|(known, _)| known == name)?;
+        let at = self.fields.iter().position(|known| known.name == name)?;
         Some(FieldId(u16::try_from(at).expect("the table was filled by `intern`")))
     }
 
     /// The name of a field.
     pub fn name(&self, id: FieldId) -> &str {
-        &self.fields[usize::from(id.0)].0
+        &self.fields[usize::from(id.0)].name
     }
 
     /// All names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.fields.iter().map(|(name, _)| name.as_str())
-    }
-
-    fn kind(&self, id: FieldId) -> Kind {
-        self.fields[usize::from(id.0)].1
+        self.fields.iter().map(|field| field.name.as_str())
     }
 }
 
@@ -140,24 +199,32 @@ pub struct Found<'a> {
     pub source: &'a str,
 }
 
-/// The fields of one record, each read once.
+/// The fields of one record, each worked out once.
 pub struct Scope<'a> {
     table: &'a FieldTable,
     fields: &'a dyn Fields,
+    /// The texts of `table.properties`.
+    texts: Vec<Option<&'a str>>,
     found: Vec<OnceCell<Option<Found<'a>>>>,
 }
 
 impl<'a> Scope<'a> {
-    /// A scope in which nothing is read yet.
+    /// Reads the properties of a record that the table wants.
     pub fn new(table: &'a FieldTable, fields: &'a dyn Fields) -> Self {
-        Self { table, fields, found: vec![const { OnceCell::new() }; table.fields.len()] }
+        let mut texts = vec![None; table.properties.len()];
+        fields.get_all(&table.properties, &mut |at, text| texts[at] = Some(text));
+        Self { table, fields, texts, found: vec![const { OnceCell::new() }; table.fields.len()] }
     }
 
     /// The value of a field, and where it came from.
     pub fn find(&self, id: FieldId) -> Option<&Found<'a>> {
-        self.found[usize::from(id.0)]
-            .get_or_init(|| derive::find(self.fields, self.table.name(id), self.table.kind(id)))
-            .as_ref()
+        let at = usize::from(id.0);
+        let field = &self.table.fields[at];
+        let read = |number: usize| {
+            let at = *field.reads.get(number)?;
+            Some((self.texts[at]?, self.table.properties[at].as_str()))
+        };
+        self.found[at].get_or_init(|| derive::find(self.fields, &field.name, field.kind, &read)).as_ref()
     }
 
     /// The value of a field.

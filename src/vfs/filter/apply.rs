@@ -14,6 +14,12 @@ use crate::vfs::name::{extension_at, to_ascii};
 
 /// The value after the filter; nothing when the filter found nothing in it.
 pub fn apply<'a>(filter: &Filter, value: Value<'a>, known: &Words) -> Option<Value<'a>> {
+    match (filter, &value) {
+        // Most values are one: nothing to choose from and nothing to join.
+        (Filter::First | Filter::Range(_), Value::Number(_)) => return Some(value),
+        (Filter::Pad(width), Value::Number(n)) => return Some(Value::Text(padded(*n, *width))),
+        _ => {}
+    }
     match filter {
         Filter::Pad(width) => value.map(|text| Some(pad(text, *width))),
         Filter::Trunc(bytes) => value.map(|text| Some(trunc(text, *bytes))),
@@ -48,6 +54,10 @@ pub fn apply<'a>(filter: &Filter, value: Value<'a>, known: &Words) -> Option<Val
     }
 }
 
+fn padded<'a>(number: u64, width: usize) -> Cow<'a, str> {
+    Cow::Owned(format!("{number:0width$}"))
+}
+
 fn pad(text: Cow<'_, str>, width: usize) -> Cow<'_, str> {
     let len = text.chars().count();
     if len >= width { text } else { Cow::Owned(format!("{}{text}", "0".repeat(width - len))) }
@@ -74,6 +84,11 @@ fn trunc(text: Cow<'_, str>, bytes: usize) -> Cow<'_, str> {
 
 /// Items shown from the first to the last when they count up without a gap, all of them otherwise.
 fn range(value: &Value<'_>, between: &str) -> String {
+    if let Value::Text(text) = value
+        && text.bytes().all(|b| b.is_ascii_digit())
+    {
+        return text.clone().into_owned();
+    }
     let shown: Vec<String> = value.items().into_iter().map(Cow::into_owned).collect();
     let numbers: Option<Vec<u64>> = shown.iter().map(|text| text.parse().ok()).collect();
     match numbers {

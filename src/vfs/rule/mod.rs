@@ -18,6 +18,8 @@ mod error;
 mod explain;
 mod place;
 mod print;
+#[cfg(test)]
+mod random_tests;
 mod read;
 #[cfg(test)]
 mod scripts;

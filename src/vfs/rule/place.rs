@@ -1,10 +1,15 @@
 //! Placing a file: its path in each view.
 //!
+//! Cost: 1.8 µs of CPU a file with the preset `jellyfin`, 1.2 µs with `upstream`, in a release build (200,000 records of
+//! ten properties: half episodes, a quarter films with a colon in the title, a quarter songs with accents; thread time
+//! from `/proc/thread-self/schedstat` around a loop over `place`, on a busy two-core machine). Most of it is reading
+//! properties that lie all over the memory, so each is read once, in one walk over the record.
+//!
 //! Not here: what happens when two files get the same path (`tree`).
 //! Must always hold: at most one placement per view; a placement's components are legal names; placing is a pure
 //! function of (rule set, fields).
 
-use super::{RuleSet, Unmatched, View};
+use super::{Collision, RuleSet, Unmatched, View};
 use crate::vfs::field::{FieldId, Fields, Scope, Value};
 use crate::vfs::name::extension_at;
 use crate::vfs::template::{Missing, Place, Rendered, Template};
@@ -20,6 +25,8 @@ pub struct Placement {
     pub path: String,
     /// Byte position in `path` of the file's suffix (`.mkv`, `.en.srt`): a collision label goes in front of it.
     pub suffix_at: usize,
+    /// Texts that may tell the file from others with this path, best first; none stands in the name already.
+    pub labels: Vec<String>,
 }
 
 impl Placement {
@@ -48,13 +55,26 @@ impl RuleSet {
     pub fn place(&self, fields: &dyn Fields) -> Vec<Placement> {
         let place = self.place_of(fields);
         let mut rendered = Rendered::default();
+        let labels = match self.options.collision {
+            Collision::Label => self.labels_in(&place.scope),
+            Collision::Hash => Vec::new(),
+        };
         let views = self.views.iter().enumerate();
-        views.filter_map(|(at, view)| self.place_in(&place, at, view, &mut rendered)).collect()
+        let mut all: Vec<Placement> =
+            views.filter_map(|(at, view)| self.place_in(&place, at, view, &mut rendered)).collect();
+        for placement in &mut all {
+            let new = labels.iter().filter(|label| !placement.stem().contains(&label.text));
+            placement.labels = new.map(|label| label.text.clone()).collect();
+        }
+        all
     }
 
     /// Texts that may tell the file from others with the same path, best first; none are equal.
     pub fn label_candidates(&self, fields: &dyn Fields) -> Vec<Label> {
-        let scope = Scope::new(&self.fields, fields);
+        self.labels_in(&Scope::new(&self.fields, fields))
+    }
+
+    fn labels_in(&self, scope: &Scope<'_>) -> Vec<Label> {
         let mut labels: Vec<Label> = Vec::new();
         for id in &self.options.labels {
             let Some(value) = scope.value(*id) else { continue };
@@ -104,7 +124,7 @@ impl RuleSet {
             }
             match self.try_path(place, view, &rule.path, rendered) {
                 Ok((path, suffix_at)) => {
-                    return Some(Placement { view: at, rule: Some(number), path, suffix_at });
+                    return Some(placement(at, Some(number), path, suffix_at));
                 }
                 Err(_) if rule.stop_when_missing => break,
                 Err(_) => {}
@@ -125,7 +145,7 @@ impl RuleSet {
             .try_path(place, view, template, rendered)
             .or_else(|_| self.fallback_path(place, view, rendered))
             .ok()?;
-        Some(Placement { view: at, rule: None, path, suffix_at })
+        Some(placement(at, None, path, suffix_at))
     }
 
     /// Where a file goes when even the template for unmatched files lacks a field: no file is ever lost.
@@ -202,6 +222,10 @@ impl RuleSet {
     pub(super) fn field_name(&self, id: FieldId) -> &str {
         self.fields.name(id)
     }
+}
+
+fn placement(view: usize, rule: Option<usize>, path: String, suffix_at: usize) -> Placement {
+    Placement { view, rule, path, suffix_at, labels: Vec::new() }
 }
 
 fn separate(path: &mut String) {

@@ -172,11 +172,10 @@ fn check(text: &str) -> String {
 }
 
 fn labels(rules: &RuleSet, sample: &Sample) -> String {
-    let labels = rules.label_candidates(sample);
     let mut out = String::new();
     for placement in rules.place(sample) {
-        for label in &labels {
-            out.push_str(&format!("{}: {}\n", label.field, rules.labelled(&placement, &label.text)));
+        for label in &placement.labels {
+            out.push_str(&format!("{label}: {}\n", rules.labelled(&placement, label)));
         }
         out.push_str(&format!("hash: {}\n", rules.labelled(&placement, "[0a1b2c3d]")));
     }

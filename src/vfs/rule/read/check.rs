@@ -19,6 +19,7 @@ pub fn finish(
 ) -> Result<RuleSet, RuleErrors> {
     let extension = builder.fields.intern("extension");
     builder.fields.intern("fileName");
+    builder.fields.seal();
     let mut vars = vars;
     builder.check_sizes(&vars, &views);
     if !builder.errors.is_empty() {
