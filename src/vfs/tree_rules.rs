@@ -6,7 +6,7 @@
 use super::builder::{Placer, Wish};
 use super::field::Fields;
 use super::properties::PropertySet;
-use super::rule::{Collision, Explanation, RuleSet};
+use super::rule::{Explanation, RuleSet};
 use crate::meta::record::{Record, Value};
 
 /// A record at a moment of the log's time.
@@ -40,14 +40,9 @@ impl Fields for LiveFields<'_> {
 
 impl Placer for RuleSet {
     fn place(&self, record: &Record, now_ms: u64) -> Vec<Wish> {
-        let fields = LiveFields { record, now_ms };
-        let labels: Vec<String> = match self.collision() {
-            Collision::Label => self.label_candidates(&fields).into_iter().map(|l| l.text).collect(),
-            Collision::Hash => Vec::new(),
-        };
-        let placements = RuleSet::place(self, &fields).into_iter();
+        let placements = RuleSet::place(self, &LiveFields { record, now_ms }).into_iter();
         placements
-            .map(|p| Wish { suffix_len: p.path.len() - p.suffix_at, path: p.path, labels: labels.clone() })
+            .map(|p| Wish { suffix_len: p.path.len() - p.suffix_at, path: p.path, labels: p.labels })
             .collect()
     }
 
