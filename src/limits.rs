@@ -111,3 +111,49 @@ pub const EXPORT_PAGE_RECORDS: usize = 256;
 pub const SSE_PAGE_EVENTS: usize = 256;
 /// Largest page of a list or search in records.
 pub const LIST_RECORDS_MAX: usize = 10_000;
+/// Page cache of the state store in bytes. Real memory is about twice this.
+pub const STORE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// How often the state store's flusher runs, in milliseconds; it also collects garbage.
+pub const STORE_FLUSH_EVERY_MS: u64 = 500;
+/// Keys read in one step of a scan of the state.
+pub const SCAN_PAGE_KEYS: usize = 512;
+/// The raw tail of `meta:events` keeps at least this many events.
+pub const TAIL_EVENTS_MIN: u64 = 100_000;
+/// Deleted records whose deletion is remembered for consumers that resume below the tail.
+pub const TOMBSTONES_MAX: u64 = 1_000_000;
+/// Deleted properties that one record remembers.
+pub const PROPERTY_TOMBSTONES_MAX: usize = 64;
+/// Longest value that is kept inside its record, in bytes.
+pub const INLINE_BYTES: usize = 4096;
+/// The same, once the record's inline values exceed [`RECORD_INLINE_BYTES`].
+pub const INLINE_BYTES_LATE: usize = 256;
+/// Inline bytes after which a record takes only short values in.
+pub const RECORD_INLINE_BYTES: usize = 64 * 1024;
+/// A batch of the write-behind is closed once it has this many keys.
+pub const STORE_BATCH_KEYS: usize = 512;
+/// How long a smaller batch waits for company, in milliseconds.
+pub const STORE_LINGER_MS: u64 = 100;
+/// Bytes that may wait in RAM for the store; apply waits beyond.
+pub const OVERLAY_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// What one overlay entry costs beside its key and value, in bytes.
+pub const OVERLAY_ENTRY_BYTES: usize = 96;
+/// A snapshot block is closed once its pairs have this many bytes.
+pub const SNAPSHOT_BLOCK_BYTES: usize = 128 * 1024;
+/// No block is larger than this when unpacked.
+pub const SNAPSHOT_BLOCK_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Keys that a snapshot reads in one step, while the write-behind waits.
+pub const SNAPSHOT_SCAN_KEYS: usize = 256;
+/// One log entry is at most this large, in bytes.
+pub const ENTRY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The intake packs requests into one entry up to this many bytes.
+pub const ENTRY_PACK_BYTES: usize = 1024 * 1024;
+/// The intake packs at most this many requests into one entry.
+pub const ENTRY_REQUESTS_MAX: usize = 4096;
+/// Entries on their way at once; what arrives meanwhile shares the next one.
+pub const ENTRIES_IN_FLIGHT_MAX: usize = 4;
+/// Bytes that may wait at the intake before requests are refused as `Busy`.
+pub const INTAKE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Blocks of the events' tail read in one step.
+pub const TAIL_PAGE_BLOCKS: usize = 64;
+/// Derived events kept for one pass of a consumer that starts below the tail.
+pub const DERIVED_EVENTS_MAX: usize = 1_000_000;

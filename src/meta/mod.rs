@@ -1,11 +1,36 @@
 //! The truth: records and keys, the operations on them, and the one service that reads and writes them.
 //!
+//! ```text
+//! door ─► MetadataService ─► intake ─► log ─► machine ─► apply (pure) ─► state (RAM) ─► feed ─► followers
+//!                                                                          └─► store (sled), behind the log
+//! ```
+//!
 //! Not here: protocols (doors), folders (vfs), the log (`metad-raft`).
 //! Must always hold: state is a pure function of the log; apply reads no clock, no randomness, no hash-map order.
 
+pub mod apply;
+pub mod counters;
+pub mod entry;
 pub mod event;
 pub mod feed;
+pub mod hash;
+pub mod history;
+pub mod intake;
+pub mod layout;
+pub mod log_service;
+pub mod machine;
 pub mod op;
 pub mod record;
 pub mod response;
+pub mod rules;
 pub mod service;
+pub mod session;
+pub mod snapshot;
+pub mod state;
+pub mod store;
+pub mod tail;
+#[cfg(test)]
+mod testing;
+pub mod view;
+pub mod waiters;
+mod write_behind;

@@ -110,3 +110,41 @@ pub enum Guard {
         versions: Vec<u64>,
     },
 }
+
+impl Op {
+    /// Bytes that the operation takes in a log entry, roughly and never much too low: the intake packs by it.
+    pub fn weight(&self) -> usize {
+        const EACH: usize = 16;
+        match self {
+            Op::Record(op) => op.weight() + EACH,
+            Op::System(SystemOp::SetRules { text, naming }) => {
+                text.len() + naming.iter().map(|n| n.len() + EACH).sum::<usize>() + EACH
+            }
+            Op::System(SystemOp::Tick | SystemOp::SetFeatureLevel { .. }) => EACH,
+            Op::Atomic { guards, ops } => {
+                let guard = |g: &Guard| match g {
+                    Guard::RecordAbsent { id } => id.len() + EACH,
+                    Guard::RecordVersion { id, versions } => id.len() + versions.len() * 9 + EACH,
+                };
+                guards.iter().map(guard).sum::<usize>() + ops.iter().map(Op::weight).sum::<usize>() + EACH
+            }
+        }
+    }
+}
+
+impl RecordOp {
+    fn weight(&self) -> usize {
+        const EACH: usize = 6;
+        match self {
+            RecordOp::Put { id, properties } => {
+                id.len() + properties.iter().map(|(n, v)| n.len() + v.len() + EACH).sum::<usize>()
+            }
+            RecordOp::Remove { id, properties } => {
+                id.len() + properties.iter().map(|n| n.len() + EACH).sum::<usize>()
+            }
+            RecordOp::AddMember { id, property, member } => id.len() + property.len() + member.len() + EACH,
+            RecordOp::Delete { id } | RecordOp::List { id } | RecordOp::Unlist { id } => id.len(),
+            RecordOp::Clear => 0,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Apply: what a log entry does to the state. Pure.
+//!
+//! ```text
+//! entry ─► time moves on ─► each hand-over once (session) ─► each operation ─► responses
+//!                                                                └─► events, changed records
+//! ```
+//!
+//! Not here: disks, locks, waiting callers (`machine`), the clock (the entry carries the leader's).
+//! Must always hold: the same entries give the same state, responses and events on every node, however they were cut
+//! into chunks; an error here is a fault of this node (a store that lies, an entry of a newer version), never a
+//! client's mistake.
+
+pub mod record;
+pub mod tx;
+
+use bytes::Bytes;
+use metad_raft::Fatal;
+
+use self::tx::Tx;
+use super::entry::{Entry, FEATURE_LEVEL, HandOver, OpId};
+use super::feed::ChangeSet;
+use super::op::{Guard, Op, SystemOp};
+use super::response::{Reject, Response};
+use super::rules::StoredRules;
+use super::session::Verdict;
+
+/// What an entry did, for those who wait for it or follow the log.
+#[derive(Debug)]
+pub struct Effects {
+    /// For followers.
+    pub changes: ChangeSet,
+    /// For the doors that handed over: responses by identity. `None`: applied before, and nobody can still be waiting.
+    pub replies: Vec<(OpId, Option<Vec<Response>>)>,
+}
+
+/// Applies one log entry.
+pub fn apply(tx: &mut Tx<'_>, index: u64, payload: &Bytes) -> Result<Effects, Fatal> {
+    let entry = Entry::decode(payload).map_err(|e| Fatal::with(format!("decode log entry {index}"), e))?;
+    if entry.feature_level > FEATURE_LEVEL {
+        return Err(Fatal::new(format!(
+            "log entry {index} needs feature level {}, this build of metad knows {FEATURE_LEVEL}: upgrade this node",
+            entry.feature_level
+        )));
+    }
+    tx.begin(index, entry.stamp_ms);
+    let mut replies = Vec::with_capacity(entry.hand_overs.len());
+    for hand_over in entry.hand_overs {
+        replies.push(hand_over_once(tx, hand_over)?);
+    }
+    let changes = tx.finish()?;
+    Ok(Effects { changes, replies })
+}
+
+/// Applies a hand-over unless its session has seen it.
+fn hand_over_once(tx: &mut Tx<'_>, hand_over: HandOver) -> Result<(OpId, Option<Vec<Response>>), Fatal> {
+    let HandOver { id, floor, ops } = hand_over;
+    let replies = match tx.session(id.node)?.admit(id, floor) {
+        Verdict::Stale => None,
+        Verdict::Repeated(replies) => replies,
+        Verdict::New => {
+            let keep = !ops.iter().all(is_repeatable);
+            let responses = ops.into_iter().map(|op| operation(tx, op)).collect::<Result<Vec<_>, _>>()?;
+            tx.session(id.node)?.remember(id.seq, keep.then(|| responses.clone()));
+            Some(responses)
+        }
+    };
+    Ok((id, replies))
+}
+
+/// Whether an operation answers the same again when its reply was lost.
+fn is_repeatable(op: &Op) -> bool {
+    use super::op::RecordOp;
+    match op {
+        Op::Record(RecordOp::Put { .. } | RecordOp::Clear) | Op::System(SystemOp::Tick) => true,
+        Op::Record(
+            RecordOp::Remove { .. }
+            | RecordOp::Delete { .. }
+            | RecordOp::AddMember { .. }
+            | RecordOp::List { .. }
+            | RecordOp::Unlist { .. },
+        )
+        | Op::System(SystemOp::SetRules { .. } | SystemOp::SetFeatureLevel { .. })
+        | Op::Atomic { .. } => false,
+    }
+}
+
+fn operation(tx: &mut Tx<'_>, op: Op) -> Result<Response, Fatal> {
+    match op {
+        Op::Record(op) => record::apply(tx, op),
+        Op::System(op) => system(tx, op),
+        Op::Atomic { guards, ops } => {
+            for guard in &guards {
+                if !holds(tx, guard)? {
+                    return Ok(Response::Rejected(Reject::Precondition));
+                }
+            }
+            let responses = ops.into_iter().map(|op| operation(tx, op)).collect::<Result<_, _>>()?;
+            Ok(Response::List(responses))
+        }
+    }
+}
+
+fn holds(tx: &mut Tx<'_>, guard: &Guard) -> Result<bool, Fatal> {
+    let version = |tx: &mut Tx<'_>, id: &Bytes| -> Result<Option<u64>, Fatal> {
+        let now_ms = tx.core.counters.now_ms;
+        let record = tx.record(id)?;
+        let live = record.properties.iter().any(|p| p.is_live(now_ms));
+        Ok((live && !record.is_deleted()).then_some(record.header.mod_index))
+    };
+    Ok(match guard {
+        Guard::RecordAbsent { id } => version(tx, &id.0)?.is_none(),
+        Guard::RecordVersion { id, versions } => version(tx, &id.0)?.is_some_and(|v| versions.contains(&v)),
+    })
+}
+
+fn system(tx: &mut Tx<'_>, op: SystemOp) -> Result<Response, Fatal> {
+    match op {
+        SystemOp::SetRules { text, naming } => {
+            tx.set_rules(StoredRules { text, version: tx.index(), naming })?;
+            Ok(Response::Done)
+        }
+        // Beginning the entry has moved the time already.
+        SystemOp::Tick => Ok(Response::Done),
+        SystemOp::SetFeatureLevel { level } => {
+            let present = tx.core.counters.feature_level;
+            if level < present {
+                return Ok(Response::Rejected(Reject::FeatureLevel { asked: level, present }));
+            }
+            tx.core.counters.feature_level = level;
+            Ok(Response::Done)
+        }
+    }
+}

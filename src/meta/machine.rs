@@ -1,0 +1,290 @@
+//! The state machine: runs apply over the state, publishes, wakes whoever waits.
+//!
+//! Not here: what operations mean (`apply`), the log (`metad-raft` calls this).
+//! Must always hold: called by one thread at a time; effects are visible before anyone is told of them; the store never
+//! runs ahead of the log.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use metad_raft::{Applied, Entry, Fatal, SnapshotSink, SnapshotSource, StateMachine};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::apply::{self, Effects, tx::Core, tx::Tx, tx::successor};
+use super::feed::{ChangeSet, Feed};
+use super::hash::StateHash;
+use super::layout;
+use super::snapshot::{self, Source};
+use super::state::{Head, State};
+use super::store::shelf::{Fresh, Shelf};
+use super::store::{Change, StateStore};
+use super::waiters::{Outcome, Waiters};
+use super::write_behind::{self, Checkpoint};
+use crate::limits;
+
+/// The metadata state machine.
+pub struct MetaMachine {
+    inner: Arc<Inner>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Inner {
+    shelf: Box<dyn Shelf>,
+    state: Arc<State>,
+    core: Mutex<Core>,
+    feed: Arc<Feed>,
+    waiters: Waiters,
+    applied: watch::Sender<u64>,
+}
+
+impl MetaMachine {
+    /// Opens the state on a shelf. A store that is damaged or does not match its hash is thrown away: the log brings
+    /// its content back.
+    pub fn open(shelf: Box<dyn Shelf>) -> Result<Self, Fatal> {
+        let store = shelf.open()?;
+        let (store, head) = match verified(store.as_ref()) {
+            Ok(head) => (store, head),
+            Err(fault) => {
+                tracing::warn!(%fault, "the state store is not what it says: it is rebuilt from the log");
+                drop(store);
+                (shelf.switch(shelf.fresh()?)?, Head::default())
+            }
+        };
+        let core = Core::load(&StoreView(store.as_ref()), head.system_hash, head.user_hash)?;
+        let head = head_of(&core, head.applied);
+        let applied = watch::Sender::new(head.applied.index);
+        let state = Arc::new(State::new(store, head));
+        let writer = spawn_writer(&state)?;
+        let inner = Inner {
+            shelf,
+            state,
+            core: Mutex::new(core),
+            feed: Arc::default(),
+            waiters: Waiters::default(),
+            applied,
+        };
+        Ok(Self { inner: Arc::new(inner), writer: Mutex::new(Some(writer)) })
+    }
+
+    /// The state, for readers.
+    pub fn state(&self) -> &Arc<State> {
+        &self.inner.state
+    }
+
+    /// The change feed.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.inner.feed
+    }
+
+    /// Who waits for hand-overs.
+    pub fn waiters(&self) -> &Waiters {
+        &self.inner.waiters
+    }
+
+    /// The applied index, as it moves.
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.inner.applied.subscribe()
+    }
+
+    /// Brings everything into the store and ends the write-behind thread. Call after the replicator has stopped.
+    pub fn close(&self) -> Result<(), Fatal> {
+        let Some(writer) = self.writer.lock().take() else { return Ok(()) };
+        let state = &self.inner.state;
+        state.queue.lock().stop = true;
+        state.moved.notify_all();
+        writer.join().map_err(|_| Fatal::new("the write-behind thread panicked"))?;
+        self.inner.feed.close();
+        self.inner.waiters.close();
+        state.store().flush()?;
+        self.inner.shelf.close()
+    }
+}
+
+impl Drop for MetaMachine {
+    fn drop(&mut self) {
+        if let Err(fault) = self.close() {
+            tracing::error!(%fault, "closing the state failed");
+        }
+    }
+}
+
+fn spawn_writer(state: &Arc<State>) -> Result<JoinHandle<()>, Fatal> {
+    let state = Arc::clone(state);
+    std::thread::Builder::new()
+        .name("write-behind".into())
+        .spawn(move || write_behind::run(&state))
+        .map_err(|e| Fatal::with("start the write-behind thread", e))
+}
+
+/// A bare store as a view, for start-up.
+struct StoreView<'a>(&'a dyn StateStore);
+
+impl super::view::View for StoreView<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fatal> {
+        self.0.get(key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+        self.0.scan(from, to, limit)
+    }
+}
+
+/// The head that a store's checkpoint claims, once its content has been found to match.
+fn verified(store: &dyn StateStore) -> Result<Head, Fatal> {
+    let Some(stored) = store.get(layout::CHECKPOINT)? else {
+        return match store.scan(&[], &[0xff], 1)?.is_empty() {
+            true => Ok(Head::default()),
+            false => Err(Fatal::new("the store has content and no checkpoint")),
+        };
+    };
+    let checkpoint = Checkpoint::decode(&stored).map_err(|e| Fatal::with("decode the checkpoint", e))?;
+    let (system, user) = content_hash(store)?;
+    if (system, user) != (checkpoint.system_hash(), checkpoint.user_hash()) {
+        return Err(Fatal::new("the content does not have the hash of its checkpoint"));
+    }
+    Ok(Head { applied: checkpoint.applied(), system_hash: system, user_hash: user, ..Head::default() })
+}
+
+fn content_hash(store: &dyn StateStore) -> Result<(StateHash, StateHash), Fatal> {
+    let generation = match store.get(layout::COUNTERS)? {
+        Some(stored) => apply::tx::decode_counters(&stored)?.generation,
+        None => 0,
+    };
+    let (mut system, mut user) = (StateHash::default(), StateHash::default());
+    let mut from = Bytes::new();
+    loop {
+        let mut page = store.scan(&from, &[0xff], limits::SCAN_PAGE_KEYS)?;
+        let Some((last, _)) = page.last() else { return Ok((system, user)) };
+        from = successor(last);
+        page.retain(|(key, _)| layout::is_content(key, generation));
+        snapshot::hash_of(&page, &mut system, &mut user);
+    }
+}
+
+fn head_of(core: &Core, applied: Applied) -> Head {
+    Head {
+        applied,
+        counters: core.counters,
+        system_hash: core.system_hash,
+        user_hash: core.user_hash,
+        tail_first: core.tail_first(),
+        rules_version: core.rules.version,
+    }
+}
+
+impl Inner {
+    /// Takes another store into use and tells followers to start over.
+    fn replace(
+        &self,
+        fresh: Fresh,
+        applied: Applied,
+        system: StateHash,
+        user: StateHash,
+    ) -> Result<(), Fatal> {
+        let store = self.shelf.switch(fresh)?;
+        let mut core = self.core.lock();
+        *core = Core::load(&StoreView(store.as_ref()), system, user)?;
+        let head = head_of(&core, applied);
+        let index = head.applied.index;
+        self.state.switch(store, head);
+        drop(core);
+        self.feed.publish([Arc::new(ChangeSet { index, reset: true, ..ChangeSet::default() })]);
+        self.applied.send_replace(index);
+        Ok(())
+    }
+}
+
+impl StateMachine for MetaMachine {
+    fn recovered(&self) -> Result<Option<Applied>, Fatal> {
+        let head = self.inner.state.head();
+        let empty = head.applied == Applied::default();
+        Ok((!empty).then_some(head.applied))
+    }
+
+    fn discard(&self) -> Result<(), Fatal> {
+        let fresh = self.inner.shelf.fresh()?;
+        self.inner.replace(fresh, Applied::default(), StateHash::default(), StateHash::default())
+    }
+
+    fn apply(&self, chunk: &[Entry], upto: &Applied) -> Result<(), Fatal> {
+        let inner = &self.inner;
+        let mut core = inner.core.lock();
+        let mut tx = Tx::new(inner.state.as_ref(), &mut core);
+        let mut effects: Vec<Effects> = Vec::with_capacity(chunk.len());
+        for entry in chunk {
+            if let Entry::Ops { index, ops } = entry {
+                effects.push(apply::apply(&mut tx, *index, ops)?);
+            }
+        }
+        let changes = tx.into_changes();
+        let head = head_of(&core, upto.clone());
+        drop(core);
+        inner.state.publish(changes, head)?;
+        let (sets, replies): (Vec<_>, Vec<_>) =
+            effects.into_iter().map(|e| (Arc::new(e.changes), e.replies)).unzip();
+        let indexes: Vec<u64> = sets.iter().map(|set| set.index).collect();
+        inner.feed.publish(sets);
+        inner.applied.send_replace(upto.index);
+        for (index, replies) in indexes.into_iter().zip(replies) {
+            for (id, responses) in replies {
+                inner.waiters.complete(id, Outcome { index, responses });
+            }
+        }
+        Ok(())
+    }
+
+    fn log_flushed(&self, index: u64) {
+        let state = &self.inner.state;
+        let mut queue = state.queue.lock();
+        if index > queue.flushed {
+            queue.flushed = index;
+            drop(queue);
+            state.moved.notify_all();
+        }
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn SnapshotSource>, Fatal> {
+        Ok(Box::new(Source::begin(&self.inner.state)?))
+    }
+
+    fn install(&self) -> Result<Box<dyn SnapshotSink>, Fatal> {
+        let fresh = self.inner.shelf.fresh()?;
+        let inner = Arc::clone(&self.inner);
+        Ok(Box::new(Sink { inner, fresh, system: StateHash::default(), user: StateHash::default() }))
+    }
+
+    fn digest(&self) -> (u64, [u8; 16]) {
+        let pinned = self.inner.state.pinned();
+        (pinned.head().applied.index, pinned.head().hash().to_bytes())
+    }
+}
+
+/// A snapshot being installed into a store of its own.
+struct Sink {
+    inner: Arc<Inner>,
+    fresh: Fresh,
+    system: StateHash,
+    user: StateHash,
+}
+
+impl SnapshotSink for Sink {
+    fn put_block(&mut self, block: Bytes) -> Result<(), Fatal> {
+        let pairs = snapshot::decode_block(&block).map_err(|e| Fatal::with("decode a snapshot block", e))?;
+        snapshot::hash_of(&pairs, &mut self.system, &mut self.user);
+        let batch: Vec<Change> = pairs.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        self.fresh.store.write(&batch)
+    }
+
+    fn commit(self: Box<Self>, applied: &Applied, state_hash: [u8; 16]) -> Result<(), Fatal> {
+        let Self { inner, fresh, system, user } = *self;
+        if system.plus(user).to_bytes() != state_hash {
+            return Err(Fatal::new("the snapshot's content does not have its state hash"));
+        }
+        let head = Head { applied: applied.clone(), system_hash: system, user_hash: user, ..Head::default() };
+        let checkpoint = Checkpoint::of(&head).encode();
+        fresh.store.write(&[(Bytes::from_static(layout::CHECKPOINT), Some(checkpoint))])?;
+        inner.replace(fresh, applied.clone(), system, user)
+    }
+}

@@ -1,0 +1,264 @@
+//! The state: the newest values in RAM, over the store.
+//!
+//! ```text
+//! apply ─► publish ─► overlay (readers look here first) ─► queue of batches ─► write-behind thread ─► store
+//! ```
+//!
+//! Not here: what changes (`apply`), the thread that moves batches (`write_behind`).
+//! Must always hold: a key that is not in the overlay has its newest value in the store; the overlay is changed by one
+//! writer, and published whole chunks at a time, so a reader under the lock sees one applied index; a batch ends where
+//! a chunk ended and carries that chunk's mark, so the store is always a whole prefix of the log.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use metad_raft::{Applied, Fatal};
+use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
+
+use super::counters::Counters;
+use super::hash::StateHash;
+use super::record::EventId;
+use super::snapshot::Capture;
+use super::store::StateStore;
+use super::view::{View, merge};
+use crate::limits;
+
+/// What is true at the applied index.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// Last applied entry and its mark.
+    pub applied: Applied,
+    /// The counters.
+    pub counters: Counters,
+    /// Hash of the content that outlives clearing.
+    pub system_hash: StateHash,
+    /// Hash of the content of the present generation.
+    pub user_hash: StateHash,
+    /// First id of the raw tail of events, if there is one.
+    pub tail_first: Option<EventId>,
+    /// Index of the entry that set the rules, 0 when none did.
+    pub rules_version: u64,
+}
+
+impl Head {
+    /// Hash of the whole content.
+    pub fn hash(&self) -> StateHash {
+        self.system_hash.plus(self.user_hash)
+    }
+}
+
+struct Slot {
+    value: Option<Bytes>,
+    /// Index of the chunk that wrote it.
+    index: u64,
+}
+
+#[derive(Default)]
+struct Overlay {
+    map: BTreeMap<Bytes, Slot>,
+    bytes: usize,
+    head: Head,
+}
+
+/// Changes of whole chunks on their way into the store.
+#[derive(Clone, Default)]
+pub(super) struct Batch {
+    pub(super) head: Head,
+    pub(super) changes: HashMap<Bytes, Option<Bytes>>,
+}
+
+/// What the write-behind thread waits for.
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) closed: VecDeque<Batch>,
+    pub(super) open: Batch,
+    /// The log is on disk up to here: the store may follow.
+    pub(super) flushed: u64,
+    /// Index up to which the store has been written.
+    pub(super) written: u64,
+    /// Everything that is queued is to be written without waiting for more.
+    pub(super) hurry: bool,
+    pub(super) stop: bool,
+    /// A fault of the store: the thread has ended and the node must stop.
+    pub(super) failure: Option<String>,
+}
+
+/// The state of this node.
+pub struct State {
+    overlay: RwLock<Overlay>,
+    store: RwLock<Arc<dyn StateStore>>,
+    pub(super) queue: Mutex<Queue>,
+    pub(super) moved: Condvar,
+    pub(super) capture: Mutex<Option<Capture>>,
+}
+
+impl State {
+    /// A state over a store whose content belongs to `head`.
+    pub fn new(store: Arc<dyn StateStore>, head: Head) -> Self {
+        let state = Self {
+            overlay: RwLock::default(),
+            store: RwLock::new(store),
+            queue: Mutex::default(),
+            moved: Condvar::new(),
+            capture: Mutex::default(),
+        };
+        state.overlay.write().head = head.clone();
+        let mut queue = state.queue.lock();
+        queue.written = head.applied.index;
+        queue.open.head = head;
+        drop(queue);
+        state
+    }
+
+    /// Replaces everything by another store, as after the installation of a snapshot.
+    pub fn switch(&self, store: Arc<dyn StateStore>, head: Head) {
+        let mut overlay = self.overlay.write();
+        let mut queue = self.queue.lock();
+        *self.store.write() = store;
+        *overlay = Overlay { head: head.clone(), ..Overlay::default() };
+        let (flushed, stop) = (queue.flushed, queue.stop);
+        *queue = Queue { written: head.applied.index, flushed, stop, ..Queue::default() };
+        queue.open.head = head;
+        self.moved.notify_all();
+    }
+
+    /// Publishes what a chunk changed. Waits while the store is too far behind.
+    pub fn publish(&self, changes: BTreeMap<Bytes, Option<Bytes>>, head: Head) -> Result<(), Fatal> {
+        self.wait_for_room()?;
+        let mut overlay = self.overlay.write();
+        let index = head.applied.index;
+        let mut queue = self.queue.lock();
+        if let Some(failure) = &queue.failure {
+            return Err(Fatal::new(failure.clone()));
+        }
+        queue.open.changes.extend(changes.iter().map(|(k, v)| (k.clone(), v.clone())));
+        queue.open.head = head.clone();
+        if queue.open.changes.len() >= limits::STORE_BATCH_KEYS {
+            let next = Batch { head: head.clone(), ..Batch::default() };
+            let full = std::mem::replace(&mut queue.open, next);
+            queue.closed.push_back(full);
+        }
+        drop(queue);
+        for (key, value) in changes {
+            let added = cost(&key, value.as_ref());
+            if let Some(old) = overlay.map.insert(key.clone(), Slot { value, index }) {
+                overlay.bytes -= cost(&key, old.value.as_ref());
+            }
+            overlay.bytes += added;
+        }
+        overlay.head = head;
+        drop(overlay);
+        self.moved.notify_all();
+        Ok(())
+    }
+
+    fn wait_for_room(&self) -> Result<(), Fatal> {
+        if self.overlay.read().bytes < limits::OVERLAY_BYTES_MAX {
+            return Ok(());
+        }
+        let mut queue = self.queue.lock();
+        queue.hurry = true;
+        self.moved.notify_all();
+        while queue.failure.is_none() && !queue.stop && self.overlay.read().bytes >= limits::OVERLAY_BYTES_MAX
+        {
+            self.moved.wait(&mut queue);
+        }
+        match &queue.failure {
+            Some(failure) => Err(Fatal::new(failure.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets the overlay's copies of what a batch has brought into the store.
+    pub(super) fn settle(&self, batch: &Batch) {
+        let index = batch.head.applied.index;
+        let mut overlay = self.overlay.write();
+        for key in batch.changes.keys() {
+            if overlay.map.get(key).is_some_and(|slot| slot.index <= index)
+                && let Some(slot) = overlay.map.remove(key)
+            {
+                overlay.bytes -= cost(key, slot.value.as_ref());
+            }
+        }
+    }
+
+    /// The store behind the overlay.
+    pub(super) fn store(&self) -> Arc<dyn StateStore> {
+        Arc::clone(&self.store.read())
+    }
+
+    /// What is true now.
+    pub fn head(&self) -> Head {
+        self.overlay.read().head.clone()
+    }
+
+    /// Bytes that are in RAM because the store does not have them yet.
+    pub fn overlay_bytes(&self) -> usize {
+        self.overlay.read().bytes
+    }
+
+    /// One applied index for several reads: publishing waits while it lives, so keep it short.
+    pub fn pinned(&self) -> Pinned<'_> {
+        Pinned { overlay: self.overlay.read(), store: self.store() }
+    }
+
+    /// The newest value of a key.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fatal> {
+        // Looked up before the overlay's lock goes: a switch of stores in between would answer from the wrong one.
+        let store = {
+            let overlay = self.overlay.read();
+            if let Some(slot) = overlay.map.get(key) {
+                return Ok(slot.value.clone());
+            }
+            self.store()
+        };
+        store.get(key)
+    }
+}
+
+impl View for State {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fatal> {
+        State::get(self, key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+        self.pinned().scan(from, to, limit)
+    }
+}
+
+/// The state at one applied index.
+pub struct Pinned<'a> {
+    overlay: RwLockReadGuard<'a, Overlay>,
+    store: Arc<dyn StateStore>,
+}
+
+impl Pinned<'_> {
+    /// What is true at this index.
+    pub fn head(&self) -> &Head {
+        &self.overlay.head
+    }
+}
+
+impl View for Pinned<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fatal> {
+        match self.overlay.map.get(key) {
+            Some(slot) => Ok(slot.value.clone()),
+            None => self.store.get(key),
+        }
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+        let older = self.store.scan(from, to, limit)?;
+        let newer = self.overlay.map.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        let mut pairs = merge(newer.map(|(k, slot)| (k.clone(), slot.value.clone())), older, limit);
+        pairs.truncate(limit.max(1));
+        Ok(pairs)
+    }
+}
+
+/// What an overlay entry costs in RAM, roughly.
+fn cost(key: &Bytes, value: Option<&Bytes>) -> usize {
+    key.len() + value.map_or(0, Bytes::len) + limits::OVERLAY_ENTRY_BYTES
+}
