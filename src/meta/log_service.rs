@@ -133,10 +133,9 @@ fn view_of(
     id: &[u8],
     record: &Record,
 ) -> Result<Option<RecordView>, Fatal> {
-    let get = |key: &[u8]| view.get(key);
     let mut properties = Vec::with_capacity(record.properties.len());
     for property in record.properties.iter().filter(|p| p.is_live(now_ms)) {
-        let bytes = read_value(&get, generation, id, &property.name, &property.value)?;
+        let bytes = read_value(|key: &[u8]| view.get(key), generation, id, &property.name, &property.value)?;
         properties.push((property.name.clone(), bytes));
     }
     let version = record.header.mod_index;
@@ -213,7 +212,7 @@ impl MetadataService for LogService {
                 return Ok(None);
             };
             let get = |key: &[u8]| view.get(key);
-            read_value(&get, generation, &id, &name, &property.value).map(Some)
+            read_value(get, generation, &id, &name, &property.value).map(Some)
         }))
     }
 

@@ -330,13 +330,12 @@ fn drop_chunks(
 }
 
 fn load_value(tx: &Tx<'_>, id: &Bytes, name: &Bytes, value: &Value) -> Result<Bytes, Fatal> {
-    let get = |key: &[u8]| tx.get(key);
-    read_value(&get, tx.core.counters.generation, id, name, value)
+    read_value(|key: &[u8]| tx.get(key), tx.core.counters.generation, id, name, value)
 }
 
 /// The bytes of a value, put together from its chunks. A tombstone is empty.
 pub fn read_value(
-    get: &dyn Fn(&[u8]) -> Result<Option<Bytes>, Fatal>,
+    get: impl Fn(&[u8]) -> Result<Option<Bytes>, Fatal>,
     generation: u32,
     id: &[u8],
     name: &[u8],

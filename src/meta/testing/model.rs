@@ -116,7 +116,7 @@ fn observed(driver: &Driver) -> Model {
         let mut properties = BTreeMap::new();
         for p in record.properties.iter().filter(|p| p.is_live(0)) {
             let bytes =
-                read_value(&|key| pinned.get(key), generation, &record_id, &p.name, &p.value).unwrap();
+                read_value(|key: &[u8]| pinned.get(key), generation, &record_id, &p.name, &p.value).unwrap();
             properties.insert(text(&p.name), text(&bytes));
         }
         if !properties.is_empty() {
