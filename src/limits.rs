@@ -157,3 +157,17 @@ pub const INTAKE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const TAIL_PAGE_BLOCKS: usize = 64;
 /// Derived events kept for one pass of a consumer that starts below the tail.
 pub const DERIVED_EVENTS_MAX: usize = 1_000_000;
+/// Threads that may wait for the files' disk for the HTTP door.
+pub const HTTP_DISK_THREADS: usize = 64;
+/// File bytes that the HTTP door reads at once.
+pub const HTTP_CHUNK_BYTES: usize = 256 * 1024;
+/// Parts of one multipart answer.
+pub const HTTP_RANGES_MAX: usize = 16;
+/// File bytes that are hashed at once for a CID.
+pub const CID_CHUNK_BYTES: usize = 1024 * 1024;
+/// Previews of a rule change when the request does not say how many.
+pub const RULE_PREVIEWS_DEFAULT: usize = 100;
+/// Records in a page of the editor's list when the request does not say how many.
+pub const EDITOR_LIST_DEFAULT: u64 = 100;
+/// Keys in a page of the key browser when the request does not say how many.
+pub const KV_KEYS_DEFAULT: u64 = 50;

@@ -14,6 +14,7 @@ use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::error::ApiError;
@@ -64,6 +65,11 @@ pub(super) async fn read(body: Body, limit: usize, handles: &Handles) -> Result<
         whole.extend_from_slice(&piece);
     }
     Ok(whole.freeze())
+}
+
+/// A JSON body of a known shape.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|e| invalid(&e))
 }
 
 fn invalid(error: &serde_json::Error) -> ApiError {

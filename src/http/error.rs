@@ -166,3 +166,19 @@ impl From<FsError> for ApiError {
         }
     }
 }
+/// The same refusals in the shape of `/api/fuse`: the text is in `error`.
+#[derive(Clone, Debug)]
+pub(super) struct FuseError(pub ApiError);
+
+impl<E: Into<ApiError>> From<E> for FuseError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for FuseError {
+    fn into_response(self) -> Response {
+        let text = self.0.message().to_owned();
+        self.0.into_shape(text)
+    }
+}

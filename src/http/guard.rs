@@ -6,13 +6,14 @@
 //! Source: RFC 9110 §13.1.1 and §13.1.2; design D5.
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
 use bytes::Bytes;
 
 use super::error::ApiError;
 use super::handles::{App, Handles};
+use super::tags::{Tag, Tags};
 use crate::meta::op::{Guard, Op};
 use crate::meta::response::{Reject, Response};
 use crate::meta::service::{Consistency, ReadOptions};
@@ -37,12 +38,11 @@ impl FromRequestParts<App> for Precondition {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
-        let (matches, none) = (tags(&parts.headers, IF_MATCH)?, tags(&parts.headers, IF_NONE_MATCH)?);
-        match (matches.as_deref(), none.as_deref()) {
+        match (Tags::of(&parts.headers, &IF_MATCH), Tags::of(&parts.headers, &IF_NONE_MATCH)) {
             (None, None) => Ok(Self::None),
-            (None, Some(["*"])) => Ok(Self::Absent),
-            (Some(["*"]), None) => Ok(Self::Present),
-            (Some(tags), None) => Ok(Self::Versions(tags.iter().filter_map(|t| version(t)).collect())),
+            (None, Some(Tags::Any)) => Ok(Self::Absent),
+            (Some(Tags::Any), None) => Ok(Self::Present),
+            (Some(Tags::List(tags)), None) => Ok(Self::Versions(tags.iter().filter_map(version).collect())),
             (_, Some(_)) => Err(ApiError::bad(
                 "bad_precondition",
                 "of a write, If-None-Match can only be * and cannot stand beside If-Match",
@@ -51,26 +51,14 @@ impl FromRequestParts<App> for Precondition {
     }
 }
 
-/// All entity tags of a header, over all its lines.
-fn tags(headers: &HeaderMap, name: HeaderName) -> Result<Option<Vec<&str>>, ApiError> {
-    let mut found: Option<Vec<&str>> = None;
-    for line in headers.get_all(&name) {
-        let text = line.to_str();
-        let text = text.map_err(|_| ApiError::bad("bad_precondition", format!("{name} is not text")))?;
-        found.get_or_insert_default().extend(text.split(',').map(str::trim));
-    }
-    Ok(found)
-}
-
 /// The version in a strong tag. Weak tags never match a write, and foreign ones match nothing.
-fn version(tag: &str) -> Option<u64> {
-    tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+fn version(tag: &Tag<'_>) -> Option<u64> {
+    tag.opaque.parse().ok().filter(|_| !tag.weak)
 }
 
 /// Whether `If-None-Match` of a read names this version: the answer is then 304.
 pub(super) fn is_known(headers: &HeaderMap, current: u64) -> bool {
-    let named = |tag: &str| tag == "*" || version(tag.strip_prefix("W/").unwrap_or(tag)) == Some(current);
-    matches!(tags(headers, IF_NONE_MATCH), Ok(Some(tags)) if tags.iter().any(|t| named(t)))
+    Tags::of(headers, &IF_NONE_MATCH).is_some_and(|tags| tags.match_weakly(&current.to_string()))
 }
 
 /// Writes one operation without a precondition: its response and the index of its entry.

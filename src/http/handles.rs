@@ -7,11 +7,14 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use super::cids::CidIndex;
+use super::disk::Disk;
 use super::options::Options;
 use crate::clock::Clock;
 use crate::meta::service::{MetadataService, WriteOptions};
 use crate::telemetry::Metrics;
-use crate::vfs::Filesystem;
+use crate::vfs::VirtualTree;
+use crate::vfs::keeper::TreeKeeper;
 
 /// Who this node is and where it can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +47,21 @@ pub struct Identity {
     pub started_ms: u64,
     /// Process id.
     pub pid: u32,
+    /// Owner and permissions that `/api/fuse/getattr` shows.
+    pub owner: Owner,
+}
+
+/// Owner and permissions of everything in the tree, as the mount shows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Permission bits of files.
+    pub file_mode: u32,
+    /// Permission bits of directories.
+    pub dir_mode: u32,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// One readiness check.
@@ -81,7 +99,9 @@ pub struct Handles {
     /// Metadata.
     pub service: Arc<dyn MetadataService>,
     /// The virtual tree.
-    pub filesystem: Arc<dyn Filesystem>,
+    pub tree: Arc<VirtualTree>,
+    /// Whoever keeps the tree up to date.
+    pub keeper: Arc<dyn TreeKeeper>,
     /// Wall-clock time, for answers only.
     pub clock: Arc<dyn Clock>,
     /// Who and where.
@@ -113,5 +133,30 @@ impl Handles {
     }
 }
 
-/// The handles in the router's hands: one pointer, cloned into every request.
-pub(super) type App = Arc<Handles>;
+/// The handles in the router's hands, and what the door keeps between requests.
+pub(super) struct Door {
+    handles: Handles,
+    /// Who may wait for the files' disk.
+    pub disk: Disk,
+    /// Which record a CID belongs to.
+    pub cids: Arc<CidIndex>,
+}
+
+impl Door {
+    /// A door over its handles.
+    pub fn new(handles: Handles) -> Self {
+        let disk = Disk::new(handles.options.disk_timeout);
+        Self { disk, cids: Arc::default(), handles }
+    }
+}
+
+impl std::ops::Deref for Door {
+    type Target = Handles;
+
+    fn deref(&self) -> &Handles {
+        &self.handles
+    }
+}
+
+/// The door, cloned into every request.
+pub(super) type App = Arc<Door>;

@@ -12,14 +12,22 @@
 //! read without a limit and a deadline; no file is read into memory whole.
 
 mod body;
+mod cids;
+mod content;
+mod disk;
+mod editor;
 mod error;
 mod events;
 mod export;
+mod files;
+mod fuse_api;
+mod fuse_rules;
 mod gate;
 mod guard;
 mod handles;
 mod health;
 mod import;
+mod kv;
 mod line;
 mod openapi;
 mod options;
@@ -28,10 +36,13 @@ mod query;
 mod record;
 mod reply;
 mod routes;
+mod rules;
 mod server;
 mod status;
+mod story;
+mod tags;
 
-pub use handles::{Check, Handles, Identity, Mount, NodeView};
+pub use handles::{Check, Handles, Identity, Mount, NodeView, Owner};
 pub use openapi::document as openapi_document;
 pub use options::Options;
 pub use routes::{RouteDoc, documented, router};

@@ -9,8 +9,11 @@ use axum::handler::Handler;
 use axum::middleware;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use super::handles::{App, Handles};
-use super::{events, export, gate, health, import, openapi, property, record, status};
+use super::handles::{App, Door, Handles};
+use super::{
+    editor, events, export, files, fuse_api, fuse_rules, gate, health, import, kv, openapi, property, record,
+    rules, status,
+};
 
 /// What a route is, for documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,10 +117,16 @@ fn rows() -> impl Iterator<Item = Row> {
         health::routes(),
         record::routes(),
         property::routes(),
+        files::routes(),
+        fuse_api::routes(),
+        fuse_rules::routes(),
+        rules::routes(),
         events::routes(),
         status::routes(),
         import::routes(),
         export::routes(),
+        editor::routes(),
+        kv::routes(),
         openapi::routes(),
     ];
     groups.into_iter().flat_map(|group| group.rows)
@@ -130,7 +139,7 @@ pub fn documented() -> Vec<RouteDoc> {
 
 /// The router: bind it as often as there are ports.
 pub fn router(handles: Handles) -> Router {
-    let app: App = Arc::new(handles);
+    let app: App = Arc::new(Door::new(handles));
     rows()
         .fold(Router::new(), |router, row| router.route(row.doc.path, row.handler))
         .fallback(gate::unknown_route)

@@ -16,6 +16,7 @@ use super::error::ApiError;
 use super::handles::{App, Check, Handles};
 use super::reply;
 use super::routes::Group;
+use crate::vfs::Filesystem;
 
 pub(super) fn routes() -> Group {
     Group::new("operations")
@@ -59,7 +60,7 @@ fn members(app: &Handles, role: Role, matched_index: u64) -> Value {
 async fn status(State(app): State<App>) -> Response {
     let log = app.service.status();
     let (applied, hash) = app.service.digest();
-    let tree = app.filesystem.totals();
+    let tree = app.tree.totals();
     let mount = app.node.mount();
     reply::ok_at(
         applied,

@@ -19,6 +19,7 @@ pub mod field;
 pub mod filesystem;
 pub mod filter;
 pub mod inode;
+pub mod keeper;
 pub mod name;
 pub mod presets;
 pub mod properties;

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::meta::event::{Event, EventKind};
 use crate::meta::feed::{ChangeSet, Feed, FeedReader};
 use crate::meta::op::{Guard, Op, RecordOp, SystemOp};
-use crate::meta::record::{EventId, Record};
+use crate::meta::record::{EventId, Header, Property, Record, Value};
 use crate::meta::response::{Reject, Response};
 use crate::meta::service::{
     EventPage, MetadataService, Read, ReadOptions, RecordView, RulesView, ScanPage, ServiceError,
@@ -163,6 +163,29 @@ impl FakeService {
         self.apply(&[Op::Record(RecordOp::Put { id: Bytes::from(id).into(), properties })]).index
     }
 
+    /// All records in their stored form, with inodes and orders by hashId.
+    pub fn stored_records(&self) -> Vec<(Bytes, Record)> {
+        let state = self.state.lock();
+        let stored = state.records.iter().zip(1u64..).map(|((id, (properties, version)), at)| {
+            let header = Header {
+                inode: 100 + at,
+                order: at,
+                order_ms: EPOCH_MS,
+                mod_index: *version,
+                ..Header::default()
+            };
+            let mut record = Record { header, properties: Vec::new() };
+            for (name, value) in properties {
+                let value = Value::Inline(value.clone());
+                let event = EventId { ms: EPOCH_MS + version, seq: 0 };
+                let (name, mod_index) = (name.clone(), *version);
+                record.put(Property { name, event, mod_index, expire_ms: 0, value });
+            }
+            (id.clone(), record)
+        });
+        stored.collect()
+    }
+
     /// Ends the feed, as a stopping node does.
     pub fn close(&self) {
         self.feed.close();
@@ -173,15 +196,12 @@ impl FakeService {
         state.index += 1;
         let before = state.events.len();
         let responses = ops.iter().map(|op| state.apply(op)).collect();
-        let set = ChangeSet {
-            index: state.index,
-            now_ms: EPOCH_MS + state.index,
-            events: state.events[before..].to_vec(),
-            records: Vec::new(),
-            reset: false,
-        };
-        let index = state.index;
+        let (index, events) = (state.index, state.events[before..].to_vec());
         drop(state);
+        let stored = self.stored_records();
+        let of = |id: &Bytes| stored.iter().find(|(known, _)| known == id).map(|(_, r)| Arc::new(r.clone()));
+        let records = events.iter().map(|event| (event.record.clone(), of(&event.record))).collect();
+        let set = ChangeSet { index, now_ms: EPOCH_MS + index, events, records, reset: false };
         self.feed.publish([Arc::new(set)]);
         Written { responses, index }
     }
@@ -282,8 +302,12 @@ impl MetadataService for FakeService {
         self.feed.reader()
     }
 
-    fn stored(&self, _: &[u8]) -> Result<Option<Arc<Record>>, ServiceError> {
-        Ok(None)
+    fn stored(&self, id: &[u8]) -> Result<Option<Arc<Record>>, ServiceError> {
+        Ok(self
+            .stored_records()
+            .into_iter()
+            .find(|(known, _)| known == id)
+            .map(|(_, record)| Arc::new(record)))
     }
 
     fn totals(&self) -> StateTotals {

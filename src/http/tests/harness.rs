@@ -13,14 +13,17 @@ use axum::http::Request;
 use goldenscript::{Command, Context, Runner};
 use http_body_util::BodyExt;
 use metad_raft::Role;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::fake::{EPOCH_MS, FakeService};
+use super::fake_tree::FakeKeeper;
 use crate::clock::ManualClock;
-use crate::http::{Check, Handles, Identity, Mount, NodeView, Options};
+use crate::http::{Check, Handles, Identity, Mount, NodeView, Options, Owner};
 use crate::meta::service::{AppliedState, ServiceError};
+use crate::vfs::{Source, VirtualTree};
 
 /// Headers that every answer has, or that say nothing about the route: only `full=true` shows them.
 const COMMON: [&str; 4] =
@@ -44,9 +47,16 @@ impl NodeView for FakeNode {
 
 /// Handles over a fake service.
 pub fn handles(service: &Arc<FakeService>) -> Handles {
+    handles_over(service, Path::new("/nonexistent/files"))
+}
+
+/// Handles over a fake service and a folder of files.
+pub fn handles_over(service: &Arc<FakeService>, files: &Path) -> Handles {
+    let tree = Arc::new(VirtualTree::new(Source::new(files)));
     Handles {
         service: Arc::clone(service) as _,
-        filesystem: Arc::new(super::fake_tree::FakeTree),
+        keeper: Arc::new(FakeKeeper::new(service, &tree)),
+        tree,
         clock: Arc::new(ManualClock::at(EPOCH_MS)),
         identity: Arc::new(Identity {
             id: 1,
@@ -63,6 +73,7 @@ pub fn handles(service: &Arc<FakeService>) -> Handles {
             peer: None,
             started_ms: EPOCH_MS - 5_500,
             pid: 42,
+            owner: Owner { file_mode: 0o644, dir_mode: 0o755, uid: 1000, gid: 1000 },
         }),
         node: Arc::new(FakeNode),
         metrics: Arc::default(),
@@ -74,9 +85,10 @@ pub fn handles(service: &Arc<FakeService>) -> Handles {
 /// Runs one script.
 pub fn run(path: &Path) {
     let service = Arc::new(FakeService::default());
-    let router = crate::http::router(handles(&service));
+    let files = library();
+    let router = crate::http::router(handles_over(&service, files.path()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let mut session = Session { service, router, runtime: runtime.unwrap() };
+    let mut session = Session { service, router, runtime: runtime.unwrap(), files };
     goldenscript::run(&mut session, path).unwrap();
 }
 
@@ -84,6 +96,18 @@ struct Session {
     service: Arc<FakeService>,
     router: Router,
     runtime: Runtime,
+    files: TempDir,
+}
+
+/// FILES_PATH with a film, its poster, an empty file, and a link that leaves.
+fn library() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("watch")).unwrap();
+    for (name, text) in [("film.mkv", "0123456789abcdef"), ("poster.jpg", "jpeg"), ("empty.mp4", "")] {
+        std::fs::write(dir.path().join("watch").join(name), text).unwrap();
+    }
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("watch/outside")).unwrap();
+    dir
 }
 
 impl Session {
@@ -113,7 +137,8 @@ impl Session {
             if !body.is_empty() {
                 write!(out, "\n{}", String::from_utf8_lossy(&body))?;
             }
-            Ok(out)
+            // The temporary folder has another name each time; a bare CR would change the script's own line ends.
+            Ok(out.replace(&self.files.path().display().to_string(), "/files").replace('\r', "␍"))
         })
     }
 }

@@ -3,9 +3,11 @@
 //! Not here: promises of the service behind the door. Must always hold: the scripts are the wire contract; a change in
 //! them is a change for clients.
 
+mod content;
 mod fake;
 mod fake_tree;
 mod harness;
+mod import;
 mod server;
 mod stream;
 

@@ -1,0 +1,75 @@
+//! An import in many pieces and many hand-overs.
+//!
+//! Not here: single lines (`line`). Must always hold: nothing depends on how the body is cut.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Request;
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::fake::FakeService;
+use super::harness::handles;
+use crate::limits::{IMPORT_BATCH_PROPERTIES, IMPORT_ERRORS_MAX};
+
+async fn import(service: &Arc<FakeService>, body: Body) -> (u16, Value) {
+    let request = Request::post("/v1/import").body(body).unwrap();
+    let response = crate::http::router(handles(service)).oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+/// A body in pieces of `size` bytes.
+fn in_pieces(text: &str, size: usize) -> Body {
+    let pieces: Vec<Result<Bytes, std::io::Error>> =
+        text.as_bytes().chunks(size).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    Body::from_stream(stream::iter(pieces))
+}
+
+#[tokio::test]
+async fn of_two_lines_with_one_property_the_later_wins_over_many_hand_overs() {
+    let mut text = String::new();
+    let lines = 3 * IMPORT_BATCH_PROPERTIES;
+    for i in 0..lines {
+        writeln!(text, r#"{{"hashId":"h{}","metadata":{{"n":"{i}"}}}}"#, i % 7).unwrap();
+    }
+    let service = Arc::new(FakeService::default());
+    let (status, answer) = import(&service, in_pieces(&text, 1000)).await;
+    assert_eq!((status, answer["imported"].as_u64()), (200, Some(lines as u64)));
+    assert_eq!(answer["index"], 3);
+    for (id, record) in service.stored_records() {
+        let n: usize = record.text("n").unwrap().parse().unwrap();
+        let last = (0..lines).rev().find(|i| id == format!("h{}", i % 7)).unwrap();
+        assert_eq!(n, last, "{id:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_many_bad_lines_the_first_hundred_are_described() {
+    let service = Arc::new(FakeService::default());
+    let text = "x\n".repeat(IMPORT_ERRORS_MAX + 50);
+    let (_, answer) = import(&service, in_pieces(&text, 7)).await;
+    assert_eq!(answer["failed"], IMPORT_ERRORS_MAX + 50);
+    let errors = answer["errors"].as_array().unwrap();
+    let numbers: Vec<u64> = errors.iter().map(|e| e["line"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=IMPORT_ERRORS_MAX as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_keeps_what_came_and_says_so() {
+    let service = Arc::new(FakeService::default());
+    let line = "{\"hashId\":\"a\",\"metadata\":{\"t\":\"1\"}}\n{\"hashId\":\"b\",";
+    let pieces = [Ok(Bytes::from_static(line.as_bytes())), Err(std::io::Error::other("cut"))];
+    let (status, answer) = import(&service, Body::from_stream(stream::iter(pieces))).await;
+    assert_eq!(
+        (status, answer["code"].as_str(), answer["applied"].as_str()),
+        (400, Some("body_broken"), Some("unknown"))
+    );
+    assert_eq!(service.stored_records().len(), 1);
+}
