@@ -33,6 +33,7 @@ use crate::meta::event::Event;
 use crate::meta::feed::{FeedReader, Followed};
 use crate::meta::record::EventId;
 use crate::meta::service::{EventPage, MetadataService, ServiceError};
+use crate::telemetry::Gauge;
 
 /// Sent after silence, so that proxies and clients see that the stream lives.
 const KEEP_ALIVE: &str = ":keep-alive\n\n";
@@ -66,9 +67,27 @@ fn requested(headers: &HeaderMap, query: &Query) -> Result<Option<EventId>, ApiE
     }
 }
 
+/// A subscriber in the metrics, from its first byte until its connection ends.
+struct Counted(Arc<Gauge>);
+
+impl Counted {
+    fn start(app: &App) -> Self {
+        let watchers = app.metrics.watchers.with(&["sse"]);
+        watchers.add(1.0);
+        Self(watchers)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.add(-1.0);
+    }
+}
+
 /// One subscriber.
 struct Subscription {
     app: App,
+    _counted: Counted,
     reader: FeedReader,
     /// Id of the last event that was sent.
     last: EventId,
@@ -85,7 +104,9 @@ async fn subscribe(State(app): State<App>, query: Query, headers: HeaderMap) -> 
     let last = from.unwrap_or_else(|| app.service.totals().last_event);
     let page = read_page(&app, last).await?;
     let index = page.index;
-    let mut subscription = Subscription { app, reader, last, ready: VecDeque::new(), at_end: false };
+    let _counted = Counted::start(&app);
+    let mut subscription =
+        Subscription { app, _counted, reader, last, ready: VecDeque::new(), at_end: false };
     if let Some(requested) = from.filter(|id| *id != EventId::default() && page.compacted) {
         subscription.ready.push_back(gap(requested, &page));
     }

@@ -115,9 +115,8 @@ impl State {
             }
             RecordOp::AddMember { id, property, member } => self.add_member(&id.0, &property.0, &member.0),
             RecordOp::Clear => {
-                let count = self.records.len();
                 self.records.clear();
-                Response::Count(count as i64)
+                Response::Done
             }
             RecordOp::List { .. } | RecordOp::Unlist { .. } => Response::Done,
         }

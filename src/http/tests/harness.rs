@@ -22,7 +22,7 @@ use super::fake::{EPOCH_MS, FakeService};
 use super::fake_tree::FakeKeeper;
 use crate::clock::ManualClock;
 use crate::http::{Check, Handles, Identity, Mount, NodeView, Options, Owner};
-use crate::meta::service::{AppliedState, ServiceError};
+use crate::meta::service::{AppliedState, MetadataService, ServiceError};
 use crate::vfs::{Source, VirtualTree};
 
 /// Headers that every answer has, or that say nothing about the route: only `full=true` shows them.
@@ -82,14 +82,22 @@ pub fn handles_over(service: &Arc<FakeService>, files: &Path) -> Handles {
     }
 }
 
-/// Runs one script.
+/// Runs one script over the fake service.
 pub fn run(path: &Path) {
     let service = Arc::new(FakeService::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let files = library();
     let router = crate::http::router(handles_over(&service, files.path()));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let mut session = Session { service, router, runtime: runtime.unwrap(), files };
-    goldenscript::run(&mut session, path).unwrap();
+    goldenscript::run(&mut Session { service, router, runtime, files }, path).unwrap();
+}
+
+/// Runs one script over another service. Its commands for faults and roles mean nothing then.
+pub fn run_over(path: &Path, other: Arc<dyn MetadataService>, runtime: Runtime) {
+    let service = Arc::new(FakeService::default());
+    let files = library();
+    let handles = Handles { service: other, ..handles_over(&service, files.path()) };
+    let router = crate::http::router(handles);
+    goldenscript::run(&mut Session { service, router, runtime, files }, path).unwrap();
 }
 
 struct Session {

@@ -112,14 +112,18 @@ async fn silence_is_broken_by_a_comment_and_a_stop_ends_the_stream() {
     let service = Arc::new(FakeService::default());
     let mut handles = handles(&service);
     handles.options.keep_alive = Duration::from_millis(1);
-    let closing = handles.closing.clone();
+    let (closing, metrics) = (handles.closing.clone(), Arc::clone(&handles.metrics));
+    let watchers = || metrics.watchers.with(&["sse"]).get();
     let router = crate::http::router(handles);
     let mut body = open(&router, "/api/events/meta", None).await.into_body().into_data_stream();
     assert_eq!(body.next().await.unwrap().unwrap(), ":keep-alive\n\n");
+    assert_eq!(watchers(), 1.0);
     closing.cancel();
     while let Some(piece) = body.next().await {
         assert_eq!(piece.unwrap(), ":keep-alive\n\n");
     }
+    drop(body);
+    assert_eq!(watchers(), 0.0);
     let closed = open(&router, "/api/events/meta", None).await;
     assert!(closed.into_body().collect().await.unwrap().to_bytes().is_empty());
 }
