@@ -8,6 +8,7 @@ mod fake;
 mod fake_tree;
 mod harness;
 mod import;
+mod limits;
 mod real;
 mod server;
 mod stream;
