@@ -27,11 +27,13 @@ async fn tail(
     out: &mut Output,
 ) -> Result<(), CliError> {
     let mut pause = Duration::from_millis(200);
+    let mut connected = false;
     loop {
         let headers = last.iter().map(|id| ("last-event-id", id.clone())).collect();
         let call = Call { stream: true, headers, ..Call::new(Method::GET, "/api/events/meta") };
         let broke_off = match client.try_send(&call).await {
             Ok(response) => {
+                connected = true;
                 pause = Duration::from_millis(200);
                 match follow(response, &mut last, &mut left, out).await? {
                     Ended::Enough => return Ok(()),
@@ -39,7 +41,7 @@ async fn tail(
                 }
             }
             // The first connection must work; later ones may find the node restarting.
-            Err(error) if last.is_none() || !error.retryable => return Err(error.error),
+            Err(error) if !connected || !error.retryable => return Err(error.error),
             Err(error) => error.error.to_string(),
         };
         out.note(format!("the stream broke off ({broke_off}); connecting again"));

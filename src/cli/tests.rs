@@ -205,6 +205,13 @@ async fn a_tail_goes_on_behind_the_last_event_at_another_connection() {
 }
 
 #[tokio::test]
+async fn a_tail_that_never_connected_ends() {
+    assert_eq!(metad(&[&nobody().await], &["events", "tail", "--from", "0-0"]).await.0, 5);
+    let unknown = Server::answering(&[(404, json!({ "message": "no such route" }))]).await;
+    assert_eq!(metad(&[&unknown.url], &["events", "tail"]).await.0, 3);
+}
+
+#[tokio::test]
 async fn a_tree_is_drawn_from_paths_and_a_missing_folder_is_exit_3() {
     let files = json!({ "files": ["/Movies/B/b.mkv", "/Movies/A.mkv", "/Moviesque.txt"] });
     let server = Server::answering(&[(200, files)]).await;

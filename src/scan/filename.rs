@@ -30,7 +30,7 @@ pub fn properties(relative: &str) -> Vec<(&'static str, String)> {
     let bare = PROVIDER_ID.replace_all(relative, "");
     let input = subtitle_suffix(&bare, &mut found);
     let read = hunch::hunch(&input);
-    identity(&read, &mut found);
+    identity(&read, &input, &mut found);
     release(&read, &input, &mut found);
     if relative.split('/').rev().skip(1).any(|folder| folder.eq_ignore_ascii_case("anime")) {
         found.push(("anime", "true".to_owned()));
@@ -74,7 +74,7 @@ fn subtitle_suffix(input: &str, found: &mut Vec<(&'static str, String)>) -> Stri
 }
 
 /// Which film or episode it is.
-fn identity(read: &HunchResult, found: &mut Vec<(&'static str, String)>) {
+fn identity(read: &HunchResult, input: &str, found: &mut Vec<(&'static str, String)>) {
     let title = read.title().unwrap_or_default();
     let season = read.first(Property::Season);
     // A dated programme's day is no episode number.
@@ -86,10 +86,9 @@ fn identity(read: &HunchResult, found: &mut Vec<(&'static str, String)>) {
     let year = years.iter().find(|y| years.len() == 1 || **y != title).copied();
     found.push(("title", title.to_owned()));
     found.push(("videoType", if is_show { "tvshow" } else { "movie" }.to_owned()));
-    found.extend(
-        year.filter(|_| read.date().is_none())
-            .map(|y| (if is_show { "year" } else { "movieYear" }, y.to_owned())),
-    );
+    if let Some(year) = year.filter(|_| read.date().is_none()) {
+        found.push((year_property(is_show, year, input), year.to_owned()));
+    }
     found.extend(season.map(|s| ("season", s.to_owned())));
     found.push(("episode", episodes.join("|")));
     let others = [
@@ -105,6 +104,18 @@ fn identity(read: &HunchResult, found: &mut Vec<(&'static str, String)>) {
     let is_bonus = read.is_extra() && !matches!(read.episode_details(), Some("Final" | "Pilot"));
     if is_bonus || read.other().contains(&"Extras") {
         found.push(("extra", "true".to_owned()));
+    }
+}
+
+/// A film's year is `movieYear`. A show's is `seriesYear` when a folder carries it; the year in the name of one episode
+/// says when that episode ran, and a folder made from it would split the show.
+fn year_property(is_show: bool, year: &str, input: &str) -> &'static str {
+    let in_a_folder =
+        input.rsplit_once('/').is_some_and(|(folders, _)| folders.contains(&format!("({year})")));
+    match (is_show, in_a_folder) {
+        (false, _) => "movieYear",
+        (true, true) => "seriesYear",
+        (true, false) => "year",
     }
 }
 
@@ -167,8 +178,10 @@ mod tests {
     fn episodes_keep_every_number() {
         assert_eq!(
             read("Planet Earth (2006)/Season 01/Planet Earth - S01E01-E02 - From Pole to Pole.mkv"),
-            "episode=1|2, episodeTitle=From Pole to Pole, season=1, title=Planet Earth, videoType=tvshow, year=2006"
+            "episode=1|2, episodeTitle=From Pole to Pole, season=1, seriesYear=2006, \
+             title=Planet Earth, videoType=tvshow"
         );
+        assert!(read("Doctor.Who.2005.S02E01.mkv").ends_with("videoType=tvshow, year=2005"));
         assert!(read("Planet Earth/Season 00/Planet Earth - S00E01 - Making of.mkv").contains("season=0"));
         assert_eq!(
             read("The.Daily.Show.2020.04.02.Alicia.Keys.mkv"),

@@ -1,7 +1,7 @@
 //! `scan`: a folder of media files becomes metadata records, so that a newcomer needs nothing else.
 //!
 //! ```text
-//! walk (sorted) ─► blocks ─► threads: midhash + facts ─► in walk order: duplicate ids, filename parser ─► records
+//! walk (sorted) ─► blocks ─► threads: midhash + name ─► in walk order: duplicate ids, facts ─► records
 //! ```
 //!
 //! Not here: where records go (`cli/scan.rs` sends or prints them).
@@ -83,13 +83,13 @@ pub fn scan(options: &Options, sink: &mut dyn FnMut(Event) -> ControlFlow<()>) -
         if block.is_empty() {
             return Ok(());
         }
-        let hashed = hash_block(&block, options.threads);
+        let hashed = hash_block(&root, &block, options.threads);
         for (entry, cid) in block.into_iter().zip(hashed) {
             let event = match entry {
                 Entry::Skipped(path, why) => Event::Skipped(path, why),
                 Entry::Failed(path, error) => Event::Failed(path, error),
                 Entry::File(path) => match cid.expect("every file of a block was hashed") {
-                    Ok(facts) => record(&root, &files, path, facts, &mut seen),
+                    Ok(facts) => record(&files, path, facts, &mut seen),
                     Err(error) => Event::Failed(path, error),
                 },
             };
@@ -104,12 +104,13 @@ pub fn scan(options: &Options, sink: &mut dyn FnMut(Event) -> ControlFlow<()>) -
 struct Hashed {
     midhash: Cid,
     stat: facts::Stat,
+    named: Vec<(&'static str, String)>,
 }
 
 type HashResult = Option<std::io::Result<Hashed>>;
 
 /// Hashes the files of a block on several threads; the answers keep the block's order.
-fn hash_block(block: &[Entry], threads: usize) -> Vec<HashResult> {
+fn hash_block(root: &Path, block: &[Entry], threads: usize) -> Vec<HashResult> {
     let answers: Vec<OnceLock<std::io::Result<Hashed>>> = block.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -120,7 +121,7 @@ fn hash_block(block: &[Entry], threads: usize) -> Vec<HashResult> {
                     block.get(at).zip(answers.get(at))
                 } {
                     if let Entry::File(path) = entry {
-                        answer.set(hash_file(path)).map_err(drop).expect("each file is taken once");
+                        answer.set(hash_file(root, path)).map_err(drop).expect("each file is taken once");
                     }
                 }
             });
@@ -129,21 +130,31 @@ fn hash_block(block: &[Entry], threads: usize) -> Vec<HashResult> {
     answers.into_iter().map(OnceLock::into_inner).collect()
 }
 
-fn hash_file(path: &Path) -> std::io::Result<Hashed> {
+fn hash_file(root: &Path, path: &Path) -> std::io::Result<Hashed> {
     let mut file = File::open(path)?;
     let stat = facts::Stat::of(&file.metadata()?);
     let midhash = midhash::midhash256(&mut file, stat.size)?;
-    Ok(Hashed { midhash, stat })
+    Ok(Hashed { midhash, stat, named: named(root, path) })
+}
+
+/// What the path beneath the scanned folder says about the content.
+fn named(root: &Path, path: &Path) -> Vec<(&'static str, String)> {
+    let relative = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
+    match facts::file_type(path) {
+        "video" | "subtitle" => filename::properties(&relative),
+        "audio" => music::properties(&relative),
+        _ => Vec::new(),
+    }
 }
 
 /// The record of a file. The second file with one midhash gets its full SHA-256 as id: the midhash reads only a sample.
-fn record(root: &Path, files: &Path, path: PathBuf, hashed: Hashed, seen: &mut BTreeSet<Cid>) -> Event {
+fn record(files: &Path, path: PathBuf, hashed: Hashed, seen: &mut BTreeSet<Cid>) -> Event {
     let midhash = hashed.midhash.to_string();
     let id = if seen.insert(hashed.midhash) {
         midhash.clone()
     } else {
         match File::open(&path).and_then(|mut f| midhash::sha2_256(&mut f)) {
-            // Two copies of one file have one full hash too: the first copy stands for both.
+            // A third copy has the second one's full hash: no id is left for it.
             Ok(full) if !seen.insert(full.clone()) => return Event::Skipped(path, walk::Skip::Copy),
             Ok(full) => full.to_string(),
             Err(error) => return Event::Failed(path, error),
@@ -151,18 +162,9 @@ fn record(root: &Path, files: &Path, path: PathBuf, hashed: Hashed, seen: &mut B
     };
     let mut properties = facts::facts(files, &path, &hashed.stat);
     properties.push(("cid_midhash256".into(), midhash.into_bytes()));
-    let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-    match facts::file_type(&path) {
-        "video" | "subtitle" => properties.extend(texts(filename::properties(&relative))),
-        "audio" => properties.extend(texts(music::properties(&relative))),
-        _ => {}
-    }
+    properties.extend(hashed.named.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())));
     properties.sort();
     Event::Record(Line { hash_id: id, properties })
-}
-
-fn texts(found: Vec<(&'static str, String)>) -> impl Iterator<Item = (String, Vec<u8>)> {
-    found.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes()))
 }
 
 #[cfg(test)]
