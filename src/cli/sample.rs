@@ -110,11 +110,12 @@ fn write(path: &Path, number: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::ops::ControlFlow;
 
     use super::*;
     use crate::scan::{Event, Options, scan};
+    use crate::vfs::rule::RuleSet;
 
     #[test]
     fn every_sample_becomes_a_record_of_its_own() {
@@ -132,5 +133,44 @@ mod tests {
         })
         .unwrap();
         assert_eq!(ids.len(), count);
+    }
+
+    /// The default rules on what `scan` finds: whoever runs the demo sees this tree.
+    #[test]
+    fn the_default_rules_put_samples_where_people_look() {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path()).unwrap();
+        let rules = RuleSet::preset("jellyfin").unwrap();
+        let mut placed = BTreeMap::new();
+        let options = Options { root: dir.path().to_owned(), files: dir.path().to_owned(), threads: 2 };
+        scan(&options, &mut |event| {
+            if let Event::Record(line) = event {
+                let text = |(name, value): (String, Vec<u8>)| Some((name, String::from_utf8(value).ok()?));
+                let fields: BTreeMap<String, String> = line.properties.into_iter().filter_map(text).collect();
+                if let Some(path) = fields.get("filePath") {
+                    placed.insert(path.clone(), rules.place(&fields)[0].path.clone());
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        for (path, expected) in [
+            (FILES[0], "Movies/Inception (2010)/Inception (2010) - 1080p Blu-ray.mkv"),
+            ("Movies/2012 (2009)/2012.2009.1080p.mkv", "Movies/2012 (2009)/2012 (2009) - 1080p.mkv"),
+            (FILES[20], "TV/Planet Earth (2006)/Season 01/Planet Earth - S01E01-E02 - From Pole to Pole.mkv"),
+            (
+                "Shows/The Daily Show/The.Daily.Show.2020.04.03.mkv",
+                "TV/The Daily Show/Season 2020/The Daily Show - 2020-04-03.mkv",
+            ),
+            ("Anime/とらドラ！/とらドラ！ S01E06.mkv", "Anime/とらドラ！/Season 01/とらドラ！ - S01E06.mkv"),
+            ("Music/Björk/Homogenic (1997)/02 - Jóga.mp3", "Music/Björk/Homogenic (1997)/02 - Jóga.mp3"),
+            ("Hostile/CON.mkv", "Movies/CON_/CON_.mkv"),
+            ("Hostile/new\nline (2022).mkv", "Movies/new line (2022)/new line (2022).mkv"),
+            ("Hostile/back\\slash (2021).mkv", "Movies/back slash (2021)/back slash (2021).mkv"),
+            ("Hostile/-rf (2018).mkv", "Movies/rf (2018)/rf (2018).mkv"),
+            ("Downloads/readme.txt", "Unsorted/readme.txt"),
+        ] {
+            assert_eq!(placed.get(path).map(String::as_str), Some(expected), "{path:?}");
+        }
     }
 }

@@ -27,7 +27,7 @@ pub fn properties(relative: &str) -> Vec<(&'static str, String)> {
     for id in PROVIDER_ID.captures_iter(relative.rsplit('/').next().unwrap_or(relative)) {
         found.push((provider(&id[1]), id[2].to_lowercase()));
     }
-    let bare = PROVIDER_ID.replace_all(relative, "");
+    let bare = plain(&PROVIDER_ID.replace_all(relative, ""));
     let input = subtitle_suffix(&bare, &mut found);
     let read = hunch::hunch(&input);
     identity(&read, &input, &mut found);
@@ -37,6 +37,16 @@ pub fn properties(relative: &str) -> Vec<(&'static str, String)> {
     }
     found.retain(|(_, value)| !value.is_empty());
     found
+}
+
+/// The path with blanks for what the parser takes as an end of the name: control characters and `\\`; without a dash in
+/// front of the name, which it takes for a separator.
+fn plain(path: &str) -> String {
+    let blanked: String = path.chars().map(|c| if c.is_control() || c == '\\' { ' ' } else { c }).collect();
+    match blanked.rsplit_once('/') {
+        Some((folders, name)) => format!("{folders}/{}", name.trim_start_matches(['-', ' '])),
+        None => blanked.trim_start_matches(['-', ' ']).to_owned(),
+    }
 }
 
 fn provider(name: &str) -> &'static str {
@@ -75,7 +85,8 @@ fn subtitle_suffix(input: &str, found: &mut Vec<(&'static str, String)>) -> Stri
 
 /// Which film or episode it is.
 fn identity(read: &HunchResult, input: &str, found: &mut Vec<(&'static str, String)>) {
-    let title = read.title().unwrap_or_default();
+    let own = own_title(read, input);
+    let title = own.as_deref().or(read.title()).unwrap_or_default();
     let season = read.first(Property::Season);
     // A dated programme's day is no episode number.
     let episodes =
@@ -105,6 +116,15 @@ fn identity(read: &HunchResult, input: &str, found: &mut Vec<(&'static str, Stri
     if is_bonus || read.other().contains(&"Extras") {
         found.push(("extra", "true".to_owned()));
     }
+}
+
+/// The title in a film's own name, where the parser preferred a folder's name to a title in small letters. A name with a
+/// year is whole; one without ("inc-1080p.mkv") may be a short form of its folder's.
+fn own_title(read: &HunchResult, input: &str) -> Option<String> {
+    let (folders, name) = input.rsplit_once('/')?;
+    let from_folder = read.title() == folders.rsplit('/').next() && read.is_movie();
+    let alone = from_folder.then(|| hunch::hunch(name))?;
+    alone.year().and(alone.title()).map(str::to_owned)
 }
 
 /// A film's year is `movieYear`. A show's is `seriesYear` when a folder carries it; the year in the name of one episode
