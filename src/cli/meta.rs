@@ -53,7 +53,12 @@ async fn get_property(hash: &str, property: &str, client: &Client, out: &mut Out
         .await
         .map_err(|e| CliError::new(Exit::Unreachable, format!("the value broke off: {e}")))?;
     if out.json {
-        return out.value(&json!({ "hashId": hash, "property": property, "value": crate::scan::line::encode_value(&value) }));
+        // A value that is not UTF-8 stands as base64 beside its name, as in an export.
+        let (name, text) = match std::str::from_utf8(&value) {
+            Ok(text) => ("value", text.to_owned()),
+            Err(_) => ("valueBase64", data_encoding::BASE64.encode(&value)),
+        };
+        return out.value(&json!({ "hashId": hash, "property": property, name: text }));
     }
     out.bytes(&value)
 }

@@ -109,7 +109,7 @@ fn names_that_are_no_text_keep_their_bytes() {
     fs::write(dir.path().join(name), "x").unwrap();
     let found = lines(run(dir.path(), dir.path(), 1));
     assert_eq!(property(&found[0], "fileName"), b"caf\xe9.mkv");
-    assert!(found[0].encode().contains("$base64"));
+    assert!(found[0].encode().contains(r#""metadataBase64":{"fileName":"#));
 }
 
 #[test]
