@@ -102,11 +102,12 @@ impl Handles {
 
     /// The file is open: decides how it is read, pins it and answers everybody who waits.
     pub(super) fn opened(&self, inode: u64, file: File, attr: Attr) {
+        let ground = self.backing.examine(&file);
         let mut table = self.table.lock();
         let replies = take_waiting(&mut table, inode);
         let Some(first) = replies.first() else { return };
         // Registered under the lock, so that there can be no second one; the call does not touch the disk.
-        let source = match self.backing.register(first, &file, &self.counters) {
+        let source = match self.backing.register(first, &file, ground, &self.counters) {
             Some(id) => Source::Passthrough(id),
             None => Source::Cached(file),
         };

@@ -180,3 +180,26 @@ fn a_change_of_the_tree_shows_within_seconds() {
     eventually("the old name is gone", || !mounted.path().join("film.mkv").exists());
     mounted.finish();
 }
+
+#[test]
+fn what_the_kernel_is_told_shows_at_once() {
+    let dir = workspace();
+    let real = dir.path().join("files/film.mkv");
+    std::fs::write(&real, b"film").unwrap();
+    let Some(mounted) = mounted(dir, |_| ()) else { return };
+    let (film, new) = (mounted.path().join("film.mkv"), mounted.path().join("new.mkv"));
+    let kernel = mounted.mount().invalidator();
+    assert!(!new.exists());
+    mounted.fake.add_file(ROOT_INODE, "new.mkv", &real);
+    kernel.name(ROOT_INODE, "new.mkv");
+    assert!(new.exists());
+    let inode = std::fs::metadata(&film).unwrap().ino();
+    mounted.fake.claim_size(inode, 9);
+    kernel.attributes(inode);
+    assert_eq!(std::fs::metadata(&film).unwrap().len(), 9);
+    mounted.fake.remove(ROOT_INODE, "film.mkv");
+    kernel.removed(ROOT_INODE, inode, "film.mkv");
+    kernel.listing(ROOT_INODE);
+    assert!(!film.exists());
+    mounted.finish();
+}

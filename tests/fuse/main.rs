@@ -14,5 +14,7 @@ mod lifecycle;
 mod listing;
 mod open_race;
 mod read_only;
+mod stacked;
 mod stale;
 mod support;
+mod unprivileged;
