@@ -34,6 +34,8 @@ struct Ring {
     sets: VecDeque<Arc<ChangeSet>>,
     /// Number of the set that comes next; the ring holds the last `sets.len()` before it.
     next: u64,
+    /// Index of the log up to which sets were published; entries without a set count too.
+    upto: u64,
     closed: bool,
 }
 
@@ -46,15 +48,16 @@ pub struct Feed {
 
 impl Default for Feed {
     fn default() -> Self {
-        let ring = Ring { sets: VecDeque::new(), next: 0, closed: false };
+        let ring = Ring { sets: VecDeque::new(), next: 0, upto: 0, closed: false };
         Self { ring: Mutex::new(ring), published: Condvar::new(), version: watch::Sender::new(0) }
     }
 }
 
 impl Feed {
-    /// Publishes the sets of one applied chunk and wakes all readers. Never blocks on them.
-    pub fn publish(&self, sets: impl IntoIterator<Item = Arc<ChangeSet>>) {
+    /// Publishes the sets of one applied chunk that ended at `upto`, and wakes all readers. Never blocks on them.
+    pub fn publish(&self, sets: impl IntoIterator<Item = Arc<ChangeSet>>, upto: u64) {
         let mut ring = self.ring.lock();
+        ring.upto = upto;
         for set in sets {
             if ring.sets.len() == limits::FEED_SETS_MAX {
                 ring.sets.pop_front();
@@ -106,6 +109,16 @@ impl FeedReader {
     pub fn poll(&mut self) -> Followed {
         let feed = Arc::clone(&self.feed);
         let ring = feed.ring.lock();
+        self.take(&ring)
+    }
+
+    /// Waits on this thread until everything up to `index` is published, and answers like [`FeedReader::poll`].
+    pub fn wait_until(&mut self, index: u64) -> Followed {
+        let feed = Arc::clone(&self.feed);
+        let mut ring = feed.ring.lock();
+        while ring.upto < index && !ring.closed {
+            feed.published.wait(&mut ring);
+        }
         self.take(&ring)
     }
 
@@ -163,12 +176,12 @@ mod tests {
     #[test]
     fn a_reader_sees_every_set_after_its_start_in_order() {
         let feed = Arc::new(Feed::default());
-        feed.publish([set(1)]);
+        feed.publish([set(1)], 1);
         let mut reader = feed.reader();
-        feed.publish([set(2), set(3)]);
+        feed.publish([set(2), set(3)], 3);
         assert_eq!(indexes(reader.poll()), [2, 3]);
         assert_eq!(indexes(reader.poll()), Vec::<u64>::new());
-        feed.publish([set(4)]);
+        feed.publish([set(4)], 4);
         assert_eq!(indexes(reader.wait()), [4]);
     }
 
@@ -176,9 +189,9 @@ mod tests {
     fn a_reader_that_falls_behind_the_ring_is_told_and_goes_on() {
         let feed = Arc::new(Feed::default());
         let mut reader = feed.reader();
-        feed.publish((0..=limits::FEED_SETS_MAX as u64).map(set));
+        feed.publish((0..=limits::FEED_SETS_MAX as u64).map(set), limits::FEED_SETS_MAX as u64);
         assert!(matches!(reader.poll(), Followed::Lagged));
-        feed.publish([set(9)]);
+        feed.publish([set(9)], 9);
         assert_eq!(indexes(reader.poll()), [9]);
     }
 
@@ -186,7 +199,7 @@ mod tests {
     fn closing_wakes_a_waiting_reader_after_the_last_set() {
         let feed = Arc::new(Feed::default());
         let mut reader = feed.reader();
-        feed.publish([set(1)]);
+        feed.publish([set(1)], 1);
         feed.close();
         assert_eq!(indexes(reader.wait()), [1]);
         assert!(matches!(reader.wait(), Followed::Closed));

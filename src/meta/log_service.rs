@@ -20,7 +20,7 @@ use super::record::{EventId, Record};
 use super::rules::StoredRules;
 use super::service::{
     AppliedState, Consistency, EventPage, MetadataService, Read, ReadOptions, RecordView, RulesView,
-    ScanPage, ServiceError, StateTotals, WriteOptions, Written,
+    ScanPage, ServiceError, StateTotals, StoredPage, WriteOptions, Written,
 };
 use super::session::Session;
 use super::view::View;
@@ -227,6 +227,20 @@ impl MetadataService for LogService {
         };
         let (next, index) = self.scan_records(cursor, count, visit).map_err(stopped)?;
         Ok(ScanPage { records, next, index })
+    }
+
+    fn scan_stored(&self, cursor: Option<Bytes>, count: usize) -> Result<StoredPage, ServiceError> {
+        let mut now_ms = self.machine.state().head().counters.now_ms;
+        let mut records = Vec::with_capacity(count);
+        let visit = |_: &dyn View, at_ms, id, record: Record| {
+            now_ms = at_ms;
+            if !record.is_deleted() {
+                records.push((id, record));
+            }
+            Ok(())
+        };
+        let (next, index) = self.scan_records(cursor, count, visit).map_err(stopped)?;
+        Ok(StoredPage { records, next, index, now_ms })
     }
 
     fn events(&self, after: EventId, count: usize) -> Result<EventPage, ServiceError> {

@@ -57,14 +57,11 @@ impl MetaMachine {
         let applied = watch::Sender::new(head.applied.index);
         let state = Arc::new(State::new(store, head));
         let writer = spawn_writer(&state)?;
-        let inner = Inner {
-            shelf,
-            state,
-            core: Mutex::new(core),
-            feed: Arc::default(),
-            waiters: Waiters::default(),
-            applied,
-        };
+        let feed = Arc::new(Feed::default());
+        // A follower that starts now finds everything up to here in the state.
+        feed.publish([], *applied.borrow());
+        let inner =
+            Inner { shelf, state, core: Mutex::new(core), feed, waiters: Waiters::default(), applied };
         Ok(Self { inner: Arc::new(inner), writer: Mutex::new(Some(writer)) })
     }
 
@@ -190,7 +187,7 @@ impl Inner {
         let index = head.applied.index;
         self.state.switch(store, head);
         drop(core);
-        self.feed.publish([Arc::new(ChangeSet { index, reset: true, ..ChangeSet::default() })]);
+        self.feed.publish([Arc::new(ChangeSet { index, reset: true, ..ChangeSet::default() })], index);
         self.applied.send_replace(index);
         Ok(())
     }
@@ -225,7 +222,7 @@ impl StateMachine for MetaMachine {
         let (sets, replies): (Vec<_>, Vec<_>) =
             effects.into_iter().map(|e| (Arc::new(e.changes), e.replies)).unzip();
         let indexes: Vec<u64> = sets.iter().map(|set| set.index).collect();
-        inner.feed.publish(sets);
+        inner.feed.publish(sets, upto.index);
         inner.applied.send_replace(upto.index);
         for (index, replies) in indexes.into_iter().zip(replies) {
             for (id, responses) in replies {

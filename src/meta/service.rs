@@ -216,6 +216,9 @@ pub trait MetadataService: Send + Sync {
     /// The second part of the answer is the cursor to go on with, `None` at the end.
     fn scan(&self, cursor: Option<Bytes>, count: usize) -> Result<ScanPage, ServiceError>;
 
+    /// Records as they are stored, for the filesystem: like [`MetadataService::scan`], tombstones left out.
+    fn scan_stored(&self, cursor: Option<Bytes>, count: usize) -> Result<StoredPage, ServiceError>;
+
     /// Events after `after`, at most `count`. Local and stale: a prefix of history.
     fn events(&self, after: EventId, count: usize) -> Result<EventPage, ServiceError>;
 
@@ -247,4 +250,17 @@ pub struct ScanPage {
     pub next: Option<Bytes>,
     /// Applied index at the time of the page.
     pub index: u64,
+}
+
+/// A page of [`MetadataService::scan_stored`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPage {
+    /// Records with their hashIds.
+    pub records: Vec<(Bytes, Record)>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Bytes>,
+    /// Applied index at the time of the page.
+    pub index: u64,
+    /// The log's time at that index, in milliseconds.
+    pub now_ms: u64,
 }

@@ -15,8 +15,8 @@ use crate::meta::op::{Guard, Op, RecordOp, SystemOp};
 use crate::meta::record::{EventId, Header, Property, Record, Value};
 use crate::meta::response::{Reject, Response};
 use crate::meta::service::{
-    EventPage, MetadataService, Read, ReadOptions, RecordView, RulesView, ScanPage, ServiceError,
-    StateTotals, WriteOptions, Written,
+    AppliedState, EventPage, MetadataService, Read, ReadOptions, RecordView, RulesView, ScanPage,
+    ServiceError, StateTotals, StoredPage, WriteOptions, Written,
 };
 
 /// The log's time before the first entry.
@@ -201,7 +201,8 @@ impl FakeService {
         let of = |id: &Bytes| stored.iter().find(|(known, _)| known == id).map(|(_, r)| Arc::new(r.clone()));
         let records = events.iter().map(|event| (event.record.clone(), of(&event.record))).collect();
         let set = ChangeSet { index, now_ms: EPOCH_MS + index, events, records, reset: false };
-        self.feed.publish([Arc::new(set)]);
+        let index = set.index;
+        self.feed.publish([Arc::new(set)], index);
         Written { responses, index }
     }
 
@@ -276,6 +277,11 @@ impl MetadataService for FakeService {
         let page = ids.iter().take(count).map(|id| (id.clone(), state.view(id).unwrap())).collect();
         let next = (ids.len() > count).then(|| ids[count - 1].clone());
         Ok(ScanPage { records: page, next, index: state.index })
+    }
+
+    fn scan_stored(&self, _cursor: Option<Bytes>, _count: usize) -> Result<StoredPage, ServiceError> {
+        // Only a follower asks, and the door's tests have none.
+        Err(ServiceError::Stopped { applied: AppliedState::No })
     }
 
     fn events(&self, after: EventId, count: usize) -> Result<EventPage, ServiceError> {

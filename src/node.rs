@@ -1,3 +1,0 @@
-//! Node.
-//!
-//! Not here: everything, so far. Must always hold: see `lib.rs`.

@@ -1,0 +1,231 @@
+//! The follower: brings the tree to where the log is, and keeps it there.
+//!
+//! ```text
+//! start, rules changed, lagged, refresh ─► scan of all records + changes meanwhile ─► one new tree
+//! otherwise                             ─► change feed ─► builder ─► one batch
+//! ```
+//!
+//! Why this is hard, and what answers it:
+//! 1. A scan takes time and the log goes on. The feed is read from before the scan, and everything up to the scan's
+//!    end is put into the new tree before anybody sees it: the tree is exactly the state at that index.
+//! 2. A refresh runs while the live thread follows. Whoever holds the lock moves the tree; sets up to the index of the
+//!    last adopted scan are skipped.
+//!
+//! Not here: what a change means for the tree (`builder`, `tree_projection`), the kernel's caches (fuse).
+//! Must always hold: no reader ever sees a half-built tree; the tree never goes back to an older index.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use metad_raft::Fut;
+use parking_lot::Mutex;
+
+use super::builder::{BuilderStats, Change, ChangeKind, Placer};
+use super::filesystem::FsError;
+use super::keeper::TreeKeeper;
+use super::rule::RuleSet;
+use super::tree_fs::VirtualTree;
+use super::tree_projection::{self, Follow, Scan};
+use crate::clock::Clock;
+use crate::limits;
+use crate::meta::event::EventKind;
+use crate::meta::feed::{ChangeSet, FeedReader, Followed};
+use crate::meta::record::Record;
+use crate::meta::service::{MetadataService, ServiceError};
+
+/// Why a tree could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The state could not be read.
+    #[error("reading the metadata failed: {0}")]
+    Service(#[from] ServiceError),
+    /// The replicated rules cannot be read by this build.
+    #[error("the rules in force cannot be read: {0}")]
+    Rules(String),
+    /// The thread could not be started.
+    #[error("starting the follower's thread failed: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The node stops.
+    #[error("the node stops")]
+    Stopping,
+}
+
+/// Keeps the tree. Cheap to clone; the thread ends when the feed is closed.
+pub struct Follower {
+    inner: Arc<Inner>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Inner {
+    service: Arc<dyn MetadataService>,
+    clock: Arc<dyn Clock>,
+    moving: Mutex<Moving>,
+    /// When the tree was last read as a whole; 0 before the first time.
+    refreshed_ms: AtomicU64,
+}
+
+/// What only the one who moves the tree may touch.
+struct Moving {
+    follow: Follow,
+    rules: Arc<RuleSet>,
+    /// Log index that the tree reflects.
+    index: u64,
+}
+
+impl Follower {
+    /// Builds the first tree and follows from there. Returns once the tree is complete.
+    pub fn start(
+        service: Arc<dyn MetadataService>,
+        tree: Arc<VirtualTree>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, FollowError> {
+        let rules = Arc::new(RuleSet::default());
+        let follow = tree_projection::follow(Arc::clone(&rules) as Arc<dyn Placer>, tree);
+        let moving = Mutex::new(Moving { follow, rules, index: 0 });
+        let inner = Arc::new(Inner { service, clock, moving, refreshed_ms: AtomicU64::new(0) });
+        let reader = inner.service.watch();
+        inner.rebuild(&mut inner.moving.lock())?;
+        let thread = {
+            let inner = Arc::clone(&inner);
+            std::thread::Builder::new().name("vfs-follower".into()).spawn(move || inner.run(reader))?
+        };
+        Ok(Self { inner, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Waits for the thread, which ends when the feed is closed.
+    pub fn join(&self) {
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the follower's thread panicked");
+        }
+    }
+}
+
+impl Inner {
+    fn run(&self, mut reader: FeedReader) {
+        loop {
+            let outcome = match reader.wait() {
+                Followed::Closed => return,
+                Followed::Lagged => self.rebuild(&mut self.moving.lock()),
+                Followed::Sets(sets) => self.advance(&mut self.moving.lock(), &sets),
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(FollowError::Stopping) => return,
+                // The last good tree is served on; the next change tries again.
+                Err(error) => tracing::error!(%error, "the tree could not follow the log"),
+            }
+        }
+    }
+
+    /// Applies sets that the tree does not have yet, as one batch.
+    fn advance(&self, moving: &mut Moving, sets: &[Arc<ChangeSet>]) -> Result<(), FollowError> {
+        let new = || sets.iter().filter(|set| set.index > moving.index);
+        if new().any(|set| set.reset) {
+            return self.rebuild(moving);
+        }
+        let Some(index) = new().map(|set| set.index).max() else { return Ok(()) };
+        for set in sets.iter().filter(|set| set.index > moving.index) {
+            process(&mut moving.follow, set);
+        }
+        moving.follow.update().commit(index);
+        moving.index = index;
+        Ok(())
+    }
+
+    /// Reads everything and publishes the new tree in one step.
+    fn rebuild(&self, moving: &mut Moving) -> Result<(), FollowError> {
+        loop {
+            let mut reader = self.service.watch();
+            let rules = self.rules_in_force()?;
+            let mut scan = tree_projection::scan(Arc::clone(&rules) as Arc<dyn Placer>);
+            let index = self.scan_all(&mut scan)?;
+            let sets = match reader.wait_until(index) {
+                Followed::Sets(sets) => sets,
+                Followed::Lagged => continue,
+                Followed::Closed => return Err(FollowError::Stopping),
+            };
+            if sets.iter().any(|set| set.reset) {
+                continue;
+            }
+            for set in &sets {
+                for (id, record) in &set.records {
+                    scan.sync(id, record.as_ref(), set.now_ms);
+                }
+            }
+            let index = sets.last().map_or(index, |set| set.index.max(index));
+            tree_projection::adopt(&mut moving.follow, scan, index);
+            moving.rules = rules;
+            moving.index = index;
+            self.refreshed_ms.store(self.clock.now_ms(), Ordering::Relaxed);
+            return Ok(());
+        }
+    }
+
+    fn rules_in_force(&self) -> Result<Arc<RuleSet>, FollowError> {
+        let Some(text) = self.service.rules()?.text else { return Ok(Arc::new(RuleSet::default())) };
+        let text = std::str::from_utf8(&text).map_err(|e| FollowError::Rules(e.to_string()))?;
+        let rules = RuleSet::parse(text).map_err(|e| FollowError::Rules(e.to_string()))?;
+        Ok(Arc::new(rules))
+    }
+
+    /// Feeds all records to the scan; the index at its end.
+    fn scan_all(&self, scan: &mut Scan) -> Result<u64, FollowError> {
+        let mut cursor = None;
+        loop {
+            let page = self.service.scan_stored(cursor, limits::SCAN_PAGE_KEYS)?;
+            for (id, record) in &page.records {
+                scan.scan(id, record, page.now_ms);
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(page.index);
+            }
+        }
+    }
+}
+
+/// Hands the events of a set to the builder, each with its record as it is after the set.
+fn process(follow: &mut Follow, set: &ChangeSet) {
+    let mut records: Vec<&(Bytes, Option<Arc<Record>>)> = set.records.iter().collect();
+    records.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    for event in &set.events {
+        let found = records.binary_search_by(|(id, _)| id.cmp(&event.record));
+        let record = found.ok().and_then(|at| records[at].1.as_ref());
+        let kind = match event.kind {
+            EventKind::Set => ChangeKind::Set,
+            EventKind::Del => ChangeKind::Del,
+        };
+        let (id, property) = (event.record.as_ref(), event.property.as_ref());
+        follow.process(&Change { event: event.id, kind, id, property, record }, set.now_ms);
+    }
+}
+
+impl TreeKeeper for Follower {
+    fn refresh(&self) -> Fut<'_, Result<(), FsError>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let built = tokio::task::spawn_blocking(move || inner.rebuild(&mut inner.moving.lock())).await;
+            match built {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(FsError::Io(error.to_string())),
+                Err(error) => Err(FsError::Io(error.to_string())),
+            }
+        })
+    }
+
+    fn stats(&self) -> BuilderStats {
+        self.inner.moving.lock().follow.stats()
+    }
+
+    fn last_refresh_ms(&self) -> Option<u64> {
+        Some(self.inner.refreshed_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0)
+    }
+
+    fn rules(&self) -> Arc<RuleSet> {
+        Arc::clone(&self.inner.moving.lock().rules)
+    }
+}
