@@ -26,6 +26,10 @@ pub const VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const CHUNK_BYTES: usize = 64 * 1024;
 /// Applied entries that the change feed remembers for followers that are busy.
 pub const FEED_SETS_MAX: usize = 8192;
+/// The same in events: about 100 MB when every one of them carries a record of its own.
+pub const FEED_WEIGHT_MAX: usize = 256 * 1024;
+/// A derived window of old events that nobody has read for this long is forgotten, in seconds.
+pub const DERIVED_IDLE_SECONDS: u64 = 60;
 /// Series of one metric, one for each combination of label values; what comes after is counted under `other`.
 pub const METRIC_SERIES_MAX: usize = 1024;
 /// Events of a scan that wait while a batch is on its way.

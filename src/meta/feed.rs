@@ -30,13 +30,34 @@ pub struct ChangeSet {
     pub reset: bool,
 }
 
+impl ChangeSet {
+    /// What the set costs in RAM, in events: an import's set is thousands of times as large as a single write's.
+    fn weight(&self) -> usize {
+        1 + self.events.len()
+    }
+}
+
 struct Ring {
     sets: VecDeque<Arc<ChangeSet>>,
     /// Number of the set that comes next; the ring holds the last `sets.len()` before it.
     next: u64,
     /// Index of the log up to which sets were published; entries without a set count too.
     upto: u64,
+    /// What the sets in the ring weigh together, see [`ChangeSet::weight`].
+    weight: usize,
     closed: bool,
+}
+
+impl Ring {
+    /// Forgets the oldest sets beyond the limits; the newest one always stays.
+    fn shrink(&mut self) {
+        while self.sets.len() > 1
+            && (self.sets.len() > limits::FEED_SETS_MAX || self.weight > limits::FEED_WEIGHT_MAX)
+        {
+            let oldest = self.sets.pop_front();
+            self.weight -= oldest.map_or(0, |set| set.weight());
+        }
+    }
 }
 
 /// The publishing end, owned by the state machine.
@@ -48,7 +69,7 @@ pub struct Feed {
 
 impl Default for Feed {
     fn default() -> Self {
-        let ring = Ring { sets: VecDeque::new(), next: 0, upto: 0, closed: false };
+        let ring = Ring { sets: VecDeque::new(), next: 0, upto: 0, weight: 0, closed: false };
         Self { ring: Mutex::new(ring), published: Condvar::new(), version: watch::Sender::new(0) }
     }
 }
@@ -59,11 +80,10 @@ impl Feed {
         let mut ring = self.ring.lock();
         ring.upto = upto;
         for set in sets {
-            if ring.sets.len() == limits::FEED_SETS_MAX {
-                ring.sets.pop_front();
-            }
+            ring.weight += set.weight();
             ring.sets.push_back(set);
             ring.next += 1;
+            ring.shrink();
         }
         self.version.send_replace(ring.next);
         drop(ring);
@@ -193,6 +213,25 @@ mod tests {
         assert!(matches!(reader.poll(), Followed::Lagged));
         feed.publish([set(9)], 9);
         assert_eq!(indexes(reader.poll()), [9]);
+    }
+
+    #[test]
+    fn large_sets_leave_the_ring_sooner_so_that_an_import_does_not_fill_the_memory() {
+        let event = Event {
+            id: crate::meta::record::EventId::default(),
+            kind: crate::meta::event::EventKind::Set,
+            record: Bytes::new(),
+            property: Bytes::new(),
+        };
+        let large = |index| {
+            let events = vec![event.clone(); limits::FEED_WEIGHT_MAX / 2];
+            Arc::new(ChangeSet { index, events, ..ChangeSet::default() })
+        };
+        let feed = Arc::new(Feed::default());
+        let mut reader = feed.reader();
+        feed.publish([large(1), large(2), large(3)], 3);
+        assert!(matches!(reader.poll(), Followed::Lagged));
+        assert_eq!(feed.ring.lock().sets.len(), 1);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! Source: design D11.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use metad_raft::Fatal;
@@ -31,9 +32,12 @@ use crate::limits;
 /// Reads the stream of a state.
 #[derive(Default)]
 pub struct History {
-    /// The last derived window: consumers page through it.
-    window: Mutex<Option<Arc<Window>>>,
+    /// The last derived window, which consumers page through, and when one did last.
+    window: Mutex<Option<(Arc<Window>, Instant)>>,
 }
+
+/// How long an unread window is kept.
+const IDLE: Duration = Duration::from_secs(limits::DERIVED_IDLE_SECONDS);
 
 /// Derived events of a range of ids, sorted.
 struct Window {
@@ -54,6 +58,7 @@ impl History {
                 }
             }
             if let Some(page) = tail_page(state, floor, after.max(floor), count)? {
+                self.forget_when_idle();
                 return Ok(page);
             }
             // The tail was trimmed between the two looks: look again.
@@ -77,20 +82,24 @@ impl History {
     /// A window that covers what comes after `after`: the remembered one, or one derived by a scan of all records.
     fn window(&self, state: &State, after: EventId, upto: EventId) -> Result<Arc<Window>, Fatal> {
         let mut remembered = self.window.lock();
-        if let Some(window) = remembered.as_ref()
+        if let Some((window, used)) = remembered.as_mut()
             && window.after <= after
             && window.events.last().is_some_and(|e| e.id > after)
         {
+            *used = Instant::now();
             return Ok(Arc::clone(window));
         }
         let window = Arc::new(derive(state, after, upto)?);
-        *remembered = Some(Arc::clone(&window));
+        *remembered = Some((Arc::clone(&window), Instant::now()));
         Ok(window)
     }
 
-    /// Forgets the derived window, to give its memory back.
-    pub fn forget(&self) {
-        *self.window.lock() = None;
+    /// Gives the memory of a window back that nobody pages through any more.
+    fn forget_when_idle(&self) {
+        let mut remembered = self.window.lock();
+        if remembered.as_ref().is_some_and(|(_, used)| used.elapsed() >= IDLE) {
+            *remembered = None;
+        }
     }
 }
 

@@ -133,12 +133,15 @@ impl State {
         if let Some(failure) = &queue.failure {
             return Err(Fatal::new(failure.clone()));
         }
+        // The write-behind thread sleeps while nothing waits, and until a batch is full otherwise.
+        let mut wake = queue.open.changes.is_empty() && queue.closed.is_empty();
         queue.open.changes.extend(changes.iter().map(|(k, v)| (k.clone(), v.clone())));
         queue.open.head = head.clone();
         if queue.open.changes.len() >= limits::STORE_BATCH_KEYS {
             let next = Batch { head: head.clone(), ..Batch::default() };
             let full = std::mem::replace(&mut queue.open, next);
             queue.closed.push_back(full);
+            wake = true;
         }
         drop(queue);
         for (key, value) in changes {
@@ -150,7 +153,9 @@ impl State {
         }
         overlay.head = head;
         drop(overlay);
-        self.moved.notify_all();
+        if wake {
+            self.moved.notify_all();
+        }
         Ok(())
     }
 

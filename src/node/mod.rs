@@ -9,6 +9,7 @@
 //! before it works; a clean stop leaves no mount, no `runtime.json` and nothing unwritten.
 
 mod identity;
+mod lock;
 mod observe;
 mod runtime;
 
@@ -37,6 +38,7 @@ use crate::vfs::follower::{FollowError, Follower};
 use crate::vfs::{Filesystem, RuleSet, Source, VirtualTree};
 
 use self::identity::NodeFile;
+use self::lock::DataDirLock;
 use self::observe::{MountSlot, Observer};
 
 /// Why a node did not start, or why it ended other than by being told to.
@@ -104,6 +106,8 @@ struct Node {
     observer: Arc<Observer>,
     servers: Vec<tokio::task::JoinHandle<()>>,
     closing: CancellationToken,
+    /// Let go last, when nothing of this process touches the directory any more.
+    _lock: DataDirLock,
 }
 
 impl Node {
@@ -112,7 +116,7 @@ impl Node {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let started_ms = clock.now_ms();
         let data_dir = config.node.data_dir.clone();
-        prepare(&data_dir)?;
+        let lock = DataDirLock::take(&data_dir)?;
         runtime::remove(&data_dir);
         let listeners = Listeners::bind(&config).await?;
         let file = NodeFile::load_or_create(&data_dir)?;
@@ -141,7 +145,7 @@ impl Node {
         let servers = listeners.serve(&handles, &closing);
         runtime::write(&data_dir, &config, http_address).map_err(|e| data_dir_error(&data_dir, e))?;
         tracing::info!(http = %http_address, data_dir = %data_dir.display(), "metad is ready");
-        Ok(Self { config, machine, replicator, follower, observer, servers, closing })
+        Ok(Self { config, machine, replicator, follower, observer, servers, closing, _lock: lock })
     }
 
     /// Waits for a signal or for the log's failure.
@@ -192,10 +196,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 fn data_dir_error(dir: &Path, source: std::io::Error) -> NodeError {
     NodeError::DataDir { dir: dir.display().to_string(), source }
-}
-
-fn prepare(data_dir: &Path) -> Result<(), NodeError> {
-    std::fs::create_dir_all(data_dir).map_err(|e| data_dir_error(data_dir, e))
 }
 
 async fn open_machine(data_dir: &Path) -> Result<MetaMachine, NodeError> {
