@@ -30,7 +30,7 @@ print_sum() {
              if ($(i + 1) ~ /^ignored/) ignored += n } }
          # A test binary that was killed prints no result of its own.
          /process didn.t exit successfully: .*signal/ { failed++ }
-         END { printf "%d passed, %d failed, %d ignored\n", passed, failed, ignored }' "$1"
+         END { printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored }' "$1"
 }
 
 # The dependency gate, built once beside our own artefacts. A debug build: its release profile takes minutes to link.
