@@ -13,7 +13,7 @@
 //! DIR/snapshots/    <index>.snapshot, the newest two; *.tmp is a leftover and is deleted at start
 //! ```
 //!
-//! `VERSION` is text, three lines: `format = 1`, `kind = noop`, `id = <32 hexadecimal digits>`.
+//! `VERSION` is text, three lines: `format = 1`, `kind = noop` or `raft`, `id = <32 hexadecimal digits>`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -32,12 +32,15 @@ const FORMAT: u32 = 1;
 pub(crate) enum NodeKind {
     /// One node, a local journal.
     NoOp,
+    /// A member of a cluster, perhaps of one.
+    Raft,
 }
 
 impl NodeKind {
     fn name(self) -> &'static str {
         match self {
             NodeKind::NoOp => "noop",
+            NodeKind::Raft => "raft",
         }
     }
 }

@@ -13,20 +13,25 @@
 //!
 //! The implementations:
 //! * [`noop`]: one node, a local journal, no consensus.
+//! * [`consensus`]: Raft; today a cluster of one voter.
 //!
 //! Not here: keys, values, time, clients, doors. Entries are bytes from end to end.
 //! Must always hold: no type of the consensus library leaves this crate, and nothing of metad is known in it.
 
 mod codec;
+pub mod consensus;
 mod datadir;
 pub mod error;
 pub mod faults;
+mod identity;
 mod journal;
 pub mod noop;
 pub mod replicator;
 mod snapshot;
 pub mod state_machine;
+mod thread;
 
+pub use consensus::RaftReplicator;
 pub use error::{Fatal, Leader, ReplicateError, StartError};
 pub use noop::{Durability, NoOpReplicator};
 pub use replicator::{Fut, PosixMetadataReplicator, Proposal, Role, Status};

@@ -12,6 +12,7 @@ pub(crate) mod record;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc;
 
 use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter;
@@ -130,6 +131,48 @@ impl Journal {
         self.log.flush(sync, Some(then))
     }
 
+    /// Writes what was added and waits until it is on the disk. Not to be called on the journal's thread.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        let (done, wait) = mpsc::sync_channel(1);
+        let then = OnFlushed::new(move |result| {
+            // The receiver waits right below.
+            let _ = done.send(result);
+        });
+        self.flush(true, then)?;
+        wait.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// The vote that was saved last.
+    pub(crate) fn vote(&self) -> Option<Vote> {
+        self.log.log_state().vote().copied()
+    }
+
+    /// Adds a vote; it never goes back.
+    pub(crate) fn save_vote(&mut self, vote: Vote) -> io::Result<()> {
+        self.log.save_vote(vote).map(drop)
+    }
+
+    /// The commit point that was saved last, a hint that may be old.
+    pub(crate) fn committed(&self) -> Option<LogId> {
+        self.log.log_state().committed().copied()
+    }
+
+    /// Adds a commit point. One that is past the end of this log, or behind the last one, is left out: it says nothing.
+    pub(crate) fn save_committed(&mut self, committed: LogId) -> io::Result<()> {
+        if Some(committed) > self.last() || Some(committed) < self.committed() {
+            return Ok(());
+        }
+        self.log.commit(committed).map(drop)
+    }
+
+    /// Drops entries from `index` on. Committed ones are never dropped: that is an error.
+    pub(crate) fn truncate(&mut self, index: u64) -> io::Result<()> {
+        if self.last().is_none_or(|last| last.index < index) {
+            return Ok(());
+        }
+        self.log.truncate(index).map(drop)
+    }
+
     /// Drops entries up to and including `upto`. Files go after the next flush with `sync`.
     pub(crate) fn purge(&mut self, upto: LogId) -> io::Result<()> {
         self.log.purge(upto).map(drop)
@@ -198,8 +241,6 @@ fn refusal(dir: &Path, error: io::Error) -> StartError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use bytes::Bytes;
 
     use super::*;
@@ -210,19 +251,13 @@ mod tests {
         (id, Payload { kind: PayloadKind::Ops, body: Bytes::from_static(body) })
     }
 
-    fn flush(journal: &mut Journal) {
-        let (done, wait) = mpsc::channel();
-        journal.flush(true, OnFlushed::new(move |result| done.send(result).unwrap())).unwrap();
-        wait.recv().unwrap().unwrap();
-    }
-
     /// One record of each kind that a journal without consensus writes.
     fn write_sample(dir: &Path) {
         let mut journal = Journal::open(dir).unwrap();
         journal.set_identity(Identity([7; 16])).unwrap();
         journal.append([entry(1, b"first"), entry(2, b""), entry(3, b"third")]).unwrap();
         journal.purge(entry(1, b"").0).unwrap();
-        flush(&mut journal);
+        journal.sync().unwrap();
     }
 
     #[test]
@@ -255,7 +290,7 @@ mod tests {
             let id = LogId { term: 1, node: 2, index };
             journal.append([(id, Payload { kind: PayloadKind::Ops, body: large.clone() })]).unwrap();
         }
-        flush(&mut journal);
+        journal.sync().unwrap();
         drop(journal);
         std::fs::remove_file(dir.path().join("r-00_000_000_000_000_000_000.wal")).unwrap();
         let refused = Journal::open(dir.path()).map(drop).unwrap_err();

@@ -36,6 +36,10 @@ pub(crate) struct Vote {
 pub(crate) enum PayloadKind {
     /// A proposal's bytes.
     Ops = 1,
+    /// Nothing: the first entry of a leader.
+    Blank = 2,
+    /// A membership (see `consensus::types`).
+    Membership = 3,
 }
 
 /// The payload of an entry.
@@ -135,6 +139,8 @@ impl codeq::Decode for Payload {
         }
         let kind = match fields[0] {
             1 => PayloadKind::Ops,
+            2 => PayloadKind::Blank,
+            3 => PayloadKind::Membership,
             other => {
                 return Err(invalid(format!("payload kind {other} is unknown: a newer metad wrote it")));
             }

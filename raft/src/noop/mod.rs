@@ -55,6 +55,7 @@ use crate::datadir::DataDir;
 use crate::error::{Fatal, Leader, ReplicateError, StartError};
 use crate::replicator::{Fut, PosixMetadataReplicator, Proposal, Role, Status};
 use crate::state_machine::StateMachine;
+use crate::thread::on_a_thread;
 use intake::{Intake, Offered};
 use keeper::Keeper;
 use ledger::Ledger;
@@ -231,16 +232,4 @@ impl Drop for NoOpReplicator {
     fn drop(&mut self) {
         self.inner.stop();
     }
-}
-
-fn on_a_thread<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> std::io::Result<oneshot::Receiver<T>> {
-    let (done, wait) = oneshot::channel();
-    std::thread::Builder::new().name(name.to_string()).spawn(move || {
-        // A caller that went away needs no answer.
-        let _ = done.send(work());
-    })?;
-    Ok(wait)
 }

@@ -7,16 +7,16 @@
 //! Any other one is discarded, and the machine is rebuilt from the newest snapshot that can be read, and the journal.
 
 use std::sync::Arc;
-use std::sync::mpsc;
 
 use bytes::Bytes;
 
 use super::options::Options;
 use super::writer::log_id;
-use crate::datadir::{self, DataDir, NodeKind};
+use crate::datadir::{DataDir, NodeKind};
 use crate::error::{Fatal, StartError};
+use crate::identity;
+use crate::journal::Journal;
 use crate::journal::record::{Identity, PayloadKind};
-use crate::journal::{Journal, OnFlushed, stopped};
 use crate::snapshot::{SnapshotError, SnapshotStore};
 use crate::state_machine::{Applied, Entry, StateMachine};
 
@@ -44,9 +44,9 @@ pub(crate) fn recover(options: &Options, machine: &Arc<dyn StateMachine>) -> Res
     let version = dir.identity(NodeKind::NoOp)?;
     let snapshots = SnapshotStore::open(dir.snapshots(), options.faults.clone())?;
     let mut journal = Journal::open(&dir.log())?;
-    let identity = agree_on_identity(&dir, version, &mut journal, &snapshots)?;
+    let identity = identity::agree(&dir, NodeKind::NoOp, version, &mut journal, &snapshots)?;
     // What a killed process wrote may be in the kernel only; from here on it counts as on the disk.
-    sync(&mut journal)?;
+    journal.sync().map_err(|e| Fatal::with("cannot sync the journal", e))?;
     let mark = mark(identity);
     let mut rebuild = Rebuild { dir: &dir, journal: &mut journal, snapshots: &snapshots, mark: &mark };
     let from = rebuild.starting_point(&**machine)?;
@@ -57,52 +57,10 @@ pub(crate) fn recover(options: &Options, machine: &Arc<dyn StateMachine>) -> Res
     Ok(Recovered { dir, journal, snapshots, mark, last_index, snapshot_index })
 }
 
-fn agree_on_identity(
-    dir: &DataDir,
-    version: Option<Identity>,
-    journal: &mut Journal,
-    snapshots: &SnapshotStore,
-) -> Result<Identity, StartError> {
-    let used = journal.last().is_some() || !snapshots.list()?.is_empty();
-    match (version, journal.identity()) {
-        (Some(a), Some(b)) if a == b => Ok(a),
-        (Some(_), Some(_)) => Err(dir.refused(
-            "its log/ belongs to another directory; put the log back that was written here, or choose another directory",
-        )),
-        (Some(_), None) => Err(dir.damaged("the log that belongs to its VERSION file is gone")),
-        (None, _) if used => Err(dir.refused(
-            "it holds a log but no VERSION file; restore that file or choose an empty directory",
-        )),
-        // New, or its creation was cut short.
-        (None, named) => create(dir, journal, named),
-    }
-}
-
-fn create(dir: &DataDir, journal: &mut Journal, named: Option<Identity>) -> Result<Identity, StartError> {
-    let identity = match named {
-        Some(identity) => identity,
-        None => datadir::draw_identity()?,
-    };
-    journal.set_identity(identity).map_err(|e| Fatal::with("cannot write the journal", e))?;
-    sync(journal)?;
-    dir.set_identity(NodeKind::NoOp, identity)?;
-    Ok(identity)
-}
-
 fn mark(identity: Identity) -> Bytes {
     let mut mark = vec![MARK_VERSION];
     mark.extend_from_slice(&identity.0);
     Bytes::from(mark)
-}
-
-fn sync(journal: &mut Journal) -> Result<(), Fatal> {
-    let (done, wait) = mpsc::sync_channel(1);
-    let then = OnFlushed::new(move |result| {
-        // The receiver waits right below.
-        let _ = done.send(result);
-    });
-    let flushed = journal.flush(true, then).and_then(|()| wait.recv().unwrap_or_else(|_| Err(stopped())));
-    flushed.map_err(|e| Fatal::with("cannot sync the journal", e))
 }
 
 struct Rebuild<'a> {
@@ -148,9 +106,8 @@ impl Rebuild<'_> {
                 Ok(()) => {
                     if index > last {
                         // The journal lost its tail with the power; the snapshot holds it.
-                        let moved = self.journal.purge(log_id(index));
+                        let moved = self.journal.purge(log_id(index)).and_then(|()| self.journal.sync());
                         moved.map_err(|e| Fatal::with("cannot move the journal behind a snapshot", e))?;
-                        sync(self.journal)?;
                     }
                     return Ok(index);
                 }
@@ -219,6 +176,7 @@ fn replay(
         bytes += payload.body.len();
         match payload.kind {
             PayloadKind::Ops => chunk.push(Entry::Ops { index: id.index, ops: payload.body }),
+            PayloadKind::Blank | PayloadKind::Membership => chunk.push(Entry::Blank { index: id.index }),
         }
         if chunk.len() == REPLAY_ENTRIES || bytes >= REPLAY_BYTES || expected == last {
             machine.apply(&chunk, &Applied { index: expected, mark: mark.clone() })?;

@@ -8,7 +8,8 @@ use std::io::{self, Read, Write};
 use bytes::Bytes;
 
 use crate::codec::{CodecError, ENVELOPE_BYTES, Fields, Head, Kind};
-use crate::state_machine::Applied;
+use crate::error::Fatal;
+use crate::state_machine::{Applied, SnapshotSource};
 
 const VERSION: u8 = 1;
 /// A block is at most this long, in bytes; it bounds what a damaged length could make a reader allocate.
@@ -132,6 +133,21 @@ impl<R: Read> SnapshotReader<R> {
             0 => Ok(None),
             _ => Err(CodecError::Malformed("bytes after the footer").into()),
         }
+    }
+}
+
+/// A file is a source too, so that a snapshot moves from one directory to another block by block, each checked.
+impl<R: Read + Send> SnapshotSource for SnapshotReader<R> {
+    fn applied(&self) -> Applied {
+        self.summary.applied.clone()
+    }
+
+    fn state_hash(&self) -> [u8; 16] {
+        self.summary.state_hash
+    }
+
+    fn next_block(&mut self) -> Result<Option<Bytes>, Fatal> {
+        SnapshotReader::next_block(self).map_err(|e| Fatal::with("cannot read a snapshot", e))
     }
 }
 

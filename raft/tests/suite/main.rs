@@ -9,4 +9,5 @@ mod damage;
 mod disk;
 mod load;
 mod machine;
+mod one_voter;
 mod scripts;

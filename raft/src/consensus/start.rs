@@ -1,0 +1,73 @@
+//! Start-up of a member: opens the directory and decides what the machine may keep.
+//!
+//! Not here: the engine (see `mod`). Must always hold: the machine's checkpoint is kept only when the log confirms it; openraft
+//! rebuilds every other machine from the newest snapshot and the log.
+
+use std::sync::Arc;
+
+use super::machine::{Machine, SnapshotFile};
+use super::mark;
+use super::types::{LogId, StoredMembership, to_journal};
+use crate::datadir::{DataDir, NodeKind};
+use crate::error::{Fatal, StartError};
+use crate::faults::Faults;
+use crate::identity;
+use crate::journal::Journal;
+use crate::snapshot::SnapshotStore;
+use crate::state_machine::StateMachine;
+
+/// What start-up found.
+pub(crate) struct Opened {
+    pub dir: DataDir,
+    pub journal: Journal,
+    pub machine: Machine,
+}
+
+/// Opens the directory of a member.
+pub(crate) fn open(
+    root: &std::path::Path,
+    faults: Arc<dyn Faults>,
+    machine: &Arc<dyn StateMachine>,
+) -> Result<Opened, StartError> {
+    let dir = DataDir::open(root)?;
+    let version = dir.identity(NodeKind::Raft)?;
+    let store = Arc::new(SnapshotStore::open(dir.snapshots(), faults)?);
+    let mut journal = Journal::open(&dir.log())?;
+    identity::agree(&dir, NodeKind::Raft, version, &mut journal, &store)?;
+    // What a killed process wrote may be in the kernel only; from here on it counts as on the disk.
+    journal.sync().map_err(|e| Fatal::with("cannot sync the log", e))?;
+    let newest = SnapshotFile::newest(&store)?;
+    let recovered = confirmed(&**machine, &journal)?;
+    machine.log_flushed(journal.last().map_or(0, |l| l.index));
+    if let (None, None, Some(purged)) = (&recovered, &newest, journal.purged()) {
+        let index = purged.index;
+        return Err(dir.damaged(format!(
+            "the log begins after entry {index} and no snapshot that can be read covers what came before; \
+             restore snapshots/ from a backup"
+        )));
+    }
+    let machine = Machine::new(machine.clone(), store, recovered, newest);
+    Ok(Opened { dir, journal, machine })
+}
+
+/// The machine's checkpoint, if the log knows that entry; else the machine is emptied.
+fn confirmed(
+    machine: &dyn StateMachine,
+    journal: &Journal,
+) -> Result<Option<(LogId, StoredMembership)>, StartError> {
+    let Some(applied) = machine.recovered()? else { return Ok(None) };
+    if let Ok((id, membership)) = mark::decode(&applied.mark) {
+        let stored = to_journal(&id);
+        let in_log = journal.read(stored.index, stored.index + 1).next();
+        let found = match in_log {
+            Some(entry) => Some(entry.map_err(|e| Fatal::with("cannot read the log", e))?.0),
+            None => journal.purged().filter(|p| p.index == stored.index),
+        };
+        if found == Some(stored) {
+            return Ok(Some((id, membership)));
+        }
+    }
+    tracing::warn!(checkpoint = applied.index, "the machine's checkpoint does not fit the log; rebuilding");
+    machine.discard()?;
+    Ok(None)
+}
