@@ -12,7 +12,7 @@ use crate::error::Fatal;
 pub enum Entry {
     /// A proposal's bytes.
     Ops {
-        /// Position in the log; strictly rising, holes are possible.
+        /// Position in the log; strictly rising, holes are possible. A cluster's first entry is a `Blank` at 0.
         index: u64,
         /// The proposal's payload.
         ops: Bytes,

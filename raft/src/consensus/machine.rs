@@ -6,6 +6,7 @@
 //! * a snapshot is on the disk before openraft hears of it, so the log is purged only behind a durable one.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
@@ -138,7 +139,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
         }
         if let (Some(applied), false) = (&self.applied, chunk.is_empty()) {
             let upto = Applied { index: applied.index, mark: mark::encode(applied, &self.membership) };
-            self.machine.apply(&chunk, &upto).map_err(io::Error::other)?;
+            // openraft would wait for ever for a machine whose task is gone.
+            let applied = catch_unwind(AssertUnwindSafe(|| self.machine.apply(&chunk, &upto)));
+            let applied = applied.unwrap_or_else(|_| Err(Fatal::new("the state machine panicked")));
+            applied.map_err(io::Error::other)?;
         }
         for (index, answer) in answers {
             answer.send(index);

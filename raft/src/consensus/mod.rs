@@ -146,7 +146,11 @@ impl RaftReplicator {
             committer,
             dir: Mutex::new(Some(opened.dir)),
         });
-        lead(&engine, self.options.id).await
+        lead(&engine, self.options.id).await?;
+        // The publishing task may not have run yet; whoever saw `start` return sees a leader.
+        let now = engine.metrics().borrow_watched().clone();
+        self.status.send_if_modified(|s| update(s, &now));
+        Ok(())
     }
 
     fn config(&self) -> Result<Arc<openraft::Config>, Fatal> {
@@ -199,6 +203,9 @@ impl RaftReplicator {
             Ok(engine) => engine,
             Err(e) => return vec![Err(e); answers.len()],
         };
+        if accepted.is_empty() {
+            return answers;
+        }
         let Ok(mut results) = engine.client_write_many(accepted).await else {
             return vec![Err(ReplicateError::Stopped); answers.len()];
         };
