@@ -3,6 +3,11 @@
 //! Not here: behaviour. Must always hold: nobody outside this folder spells a type of openraft, and none is ever stored;
 //! what is stored are the journal's types.
 
+// Named only so that the manifest can pin them: openraft's own range on its siblings would let two alphas mix.
+use openraft_macros as _;
+use openraft_rt as _;
+use openraft_rt_tokio as _;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
