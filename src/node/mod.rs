@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use metad_raft::noop::{self, NoOpReplicator};
 use metad_raft::{Fatal, PosixMetadataReplicator, StartError};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
@@ -56,6 +56,14 @@ pub enum NodeError {
         #[source]
         source: std::io::Error,
     },
+    /// The data directory belongs to another version, or its identity cannot be read.
+    #[error("{path} {reason}; it is this node's identity: restore it, or choose another data directory")]
+    Identity {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The log did not start.
     #[error(transparent)]
     Log(#[from] StartError),
@@ -90,11 +98,25 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(NodeError::Runtime)?;
     runtime.block_on(async move {
+        let mut signals = Signals::listen().map_err(NodeError::Runtime)?;
         let node = Box::pin(Node::start(config)).await?;
-        let outcome = node.wait().await;
+        let outcome = node.wait(&mut signals).await;
         let stopped = Box::pin(node.stop()).await;
         outcome.and(stopped)
     })
+}
+
+/// The signals that end a node. Listened to before the start: one that comes while the node starts, or right after
+/// `runtime.json` appeared, stops it cleanly once it has started, and never ends it half-way.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
 }
 
 /// A running node.
@@ -149,14 +171,12 @@ impl Node {
     }
 
     /// Waits for a signal or for the log's failure.
-    async fn wait(&self) -> Result<(), NodeError> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Runtime)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Runtime)?;
+    async fn wait(&self, signals: &mut Signals) -> Result<(), NodeError> {
         let mut status = self.replicator.status();
         let failed = status.wait_for(|status| status.failure.is_some());
         tokio::select! {
-            _ = terminate.recv() => Ok(()),
-            _ = interrupt.recv() => Ok(()),
+            _ = signals.terminate.recv() => Ok(()),
+            _ = signals.interrupt.recv() => Ok(()),
             status = failed => {
                 let failure = status.ok().and_then(|s| s.failure.clone());
                 Err(NodeError::Failed(failure.unwrap_or_else(|| "the log stopped".into())))
