@@ -48,8 +48,8 @@ pub const SSE_EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const SCAN_BLOCK_FILES: usize = 256;
 
 /// How long the kernel may keep a name, or its absence, and attributes in milliseconds. An hour once every change is
-/// pushed; one second while nothing is.
-pub const FUSE_TTL_MS: u64 = 1_000;
+/// pushed; half a second while nothing is, so that a change is visible within one.
+pub const FUSE_TTL_MS: u64 = 500;
 /// An open, or a read that the daemon serves, is answered EIO when the disk takes longer, in milliseconds: nobody
 /// waits in state D for a dead disk.
 pub const FUSE_DISK_DEADLINE_MS: u64 = 10_000;

@@ -1,6 +1,6 @@
 //! Telling the kernel that something it remembers has changed.
 //!
-//! Not here: deciding what has changed (the follower of the log, later). With a time-out of one second nothing but a
+//! Not here: deciding what has changed (the follower of the log, later). With a time-out of half a second nothing but a
 //! corrected size needs this; with an hour, every change of the tree will come through here.
 //! Must always hold: never called from one of fuser's threads or under a lock of the tree, because the kernel may
 //! hold the directory's lock while it waits for us; the tree is published first, the kernel told afterwards.
