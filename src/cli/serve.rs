@@ -20,7 +20,8 @@ pub fn run(flags: ServeFlags) -> Result<(), CliError> {
 
 fn exit_of(error: &NodeError) -> Exit {
     match error {
-        NodeError::Log(StartError::Locked { .. } | StartError::Refused { .. }) => Exit::Identity,
+        NodeError::Identity { .. }
+        | NodeError::Log(StartError::Locked { .. } | StartError::Refused { .. }) => Exit::Identity,
         NodeError::NotYet(_) => Exit::Usage,
         NodeError::Log(StartError::Damaged { .. } | StartError::Fatal(_))
         | NodeError::DataDir { .. }

@@ -28,10 +28,8 @@ impl NodeFile {
     pub fn load_or_create(data_dir: &Path) -> Result<Self, NodeError> {
         let path = data_dir.join("node.json");
         match std::fs::read(&path) {
-            Ok(bytes) => Self::read(&bytes).map_err(|reason| {
-                let what = format!("{} {reason}; it is this node's identity: restore it", path.display());
-                data_dir_error(data_dir, std::io::Error::new(std::io::ErrorKind::InvalidData, what))
-            }),
+            Ok(bytes) => Self::read(&bytes)
+                .map_err(|reason| NodeError::Identity { path: path.display().to_string(), reason }),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let file = Self { version: 1, id: 1, cluster_id: new_cluster_id() };
                 let text = serde_json::to_vec_pretty(&file).expect("a struct of plain fields is JSON");
