@@ -23,6 +23,13 @@ install_programs() {
     done <<<"$PROGRAMS"
 }
 
+# Real input, fetched once and kept beside the build. A caller that names METAD_TEST_DATA has it already.
+fetch_data() {
+    METAD_TEST_DATA=${METAD_TEST_DATA:-$(mkdir -p "$(target_dir)/test-data" && cd "$(target_dir)/test-data" && pwd)}
+    export METAD_TEST_DATA
+    bash scripts/test-data.sh "$METAD_TEST_DATA" || warn "no test data: tests on real input will say that they skip"
+}
+
 # Adds up the runner's own lines, one per test binary, and prints the sum as the last line.
 print_sum() {
     awk '/^test result: / { for (i = 2; i < NF; i++) { n = $i
@@ -47,6 +54,7 @@ PATH=$PATH:$(mkdir -p "$(target_dir)/tools/bin" && cd "$(target_dir)/tools/bin" 
 export PATH
 
 install_programs
+fetch_data
 install_cargo_deny
 
 say "lint gate"

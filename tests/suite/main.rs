@@ -1,16 +1,26 @@
 //! The suite: the real binary and the public interfaces, one link step for all of it.
 //!
 //! ```text
+//! bad_input     refusals of the node: statuses, exit codes, nothing lost
+//! clean_stop    SIGTERM
 //! config_docs   settings, completions, manual, version, exit codes: the binary without a server
+//! crash         kill -9 under load, again and again
+//! real_input    films, release names and videos that were not made for us
 //! scan_cli      `metad scan --dry-run` on real folders
+//! tree          the tree over restarts, batches and changes, and through the mount
 //! support       starts the binary, isolated from this machine's settings
 //! ```
 //!
-//! Not here: mounts (`tests/fuse`), house rules (`tests/tidy`).
+//! Not here: the FUSE door by itself (`tests/fuse`), house rules (`tests/tidy`).
 //! Must always hold: a test starts from an empty environment and a folder of its own, and takes no fixed port.
 
 #![expect(clippy::unwrap_used, reason = "a test helper that cannot do its part must fail the test")]
 
+mod bad_input;
+mod clean_stop;
 mod config_docs;
+mod crash;
+mod real_input;
 mod scan_cli;
 mod support;
+mod tree;

@@ -2,12 +2,19 @@
 //!
 //! Not here: anything that only one module needs. Must always hold: no variable of the caller's shell reaches the binary.
 
+pub mod client;
+pub mod data;
+pub mod names;
+pub mod node;
+pub mod random;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// The binary under test, with an empty environment, in `dir`.
+/// The binary under test, with an empty environment, in `dir`. `METAD_TEST_BINARY` names another build of it.
 pub fn metad(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_metad"));
+    let named = std::env::var_os("METAD_TEST_BINARY");
+    let mut command = Command::new(named.unwrap_or_else(|| env!("CARGO_BIN_EXE_metad").into()));
     command.env_clear().env("HOME", dir).current_dir(dir).stdin(Stdio::null());
     command
 }

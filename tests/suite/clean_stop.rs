@@ -1,0 +1,45 @@
+//! SIGTERM: everything is written, nothing is left behind.
+//!
+//! Not here: crashes. Must always hold: a stop that waits for a client is no clean stop.
+
+use std::io::BufRead;
+
+use serde_json::json;
+
+use crate::support::node::{Home, eventually, walk};
+
+#[test]
+fn sigterm_ends_with_0_and_leaves_neither_mount_nor_runtime_json() {
+    let home = Home::new();
+    let mounted = home.start_mounted();
+    let has_mount = mounted.is_some();
+    let node = mounted.unwrap_or_else(|| home.start());
+    node.put("f", &json!({"filePath": "f.mkv", "title": "Film", "fileType": "video"}));
+    node.follow();
+    assert!(home.path("data/runtime.json").exists());
+    assert_eq!(home.is_mounted(), has_mount);
+    let (tree, record) = (node.tree(), node.get("/meta/f"));
+    assert_eq!(tree.len(), 1);
+    let status = node.stop();
+    assert_eq!(status.code(), Some(0), "{}", home.said());
+    assert!(!home.path("data/runtime.json").exists());
+    assert!(!home.is_mounted());
+    assert_eq!(walk(&home.path("mnt")), Vec::<String>::new());
+    let node = home.start();
+    assert_eq!((node.tree(), node.get("/meta/f")), (tree, record), "everything is there");
+    assert!(node.stop().success());
+}
+
+#[test]
+fn a_stop_waits_neither_for_watchers_nor_for_idle_connections() {
+    let home = Home::new();
+    let node = home.start();
+    let mut idle = node.client();
+    assert_eq!(idle.send("GET", "/livez", &[], b"").unwrap().status, 200);
+    let watcher = node.client().stream("/api/events/meta?from=0-0").unwrap();
+    let ended = std::thread::spawn(move || watcher.lines().map_while(Result::ok).count());
+    node.put("f", &json!({"title": "Film"}));
+    assert_eq!(node.stop().code(), Some(0), "{}", home.said());
+    eventually("the stream ends", || ended.is_finished().then_some(()));
+    assert!(ended.join().unwrap() >= 3, "the event came before the end");
+}

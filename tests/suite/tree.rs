@@ -1,0 +1,243 @@
+//! The tree is a function of what was acknowledged: the same after any end and any start, whatever the batches were; it
+//! follows every change, and it never shows a byte from outside FILES_PATH.
+//!
+//! Not here: which name a file gets (golden scripts of `vfs`). Must always hold: what is compared is what outsiders see,
+//! over HTTP and through the mount.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use serde_json::{Value, json};
+
+use crate::support::names::objections;
+use crate::support::node::{Home, Node, open_error, walk, within};
+
+/// How soon a change over HTTP shows in the mount.
+const VISIBLE: Duration = Duration::from_secs(1);
+
+/// Titles that somebody made to break something, and some that life made.
+const HOSTILE: [&str; 19] = [
+    "../../etc",
+    "/etc/passwd",
+    "..\\..\\windows",
+    "..",
+    ".",
+    "Face/Off",
+    "CON.",
+    "nul",
+    "COM1.txt",
+    "Who <Framed> \"Roger\" | Rabbit?*",
+    "Mission: Impossible",
+    "tab\tnewline\nbell\u{7}delete\u{7f}next\u{85}",
+    "gpj.\u{202e}annA",
+    "e\u{301}tude (NFD)",
+    "étude (NFC)",
+    "👨\u{200d}👩\u{200d}👧 🎬",
+    "   many     blanks   ",
+    "Title...",
+    "???",
+];
+
+fn film(id: &str, title: &str) -> Value {
+    // A fixed mtime: other files' times come from the log, and two nodes do not share a clock.
+    let metadata = json!({
+        "filePath": format!("{id}.mkv"), "fileName": format!("{id}.mkv"), "title": title, "fileType": "video",
+        "mtime": "2001-02-03T04:05:06Z",
+    });
+    json!({"hashId": id, "metadata": metadata})
+}
+
+/// Films of which always three share a title.
+fn films(count: usize) -> Vec<Value> {
+    (0..count).map(|n| film(&format!("f{n}"), &format!("Film {}", n / 3))).collect()
+}
+
+/// Changes that leave gaps in the numbers and contenders behind.
+fn churn(node: &Node) {
+    node.put("f4", &json!({"title": "Film 0"}));
+    assert_eq!(node.ask("DELETE", "/meta/f0", "").status, 200);
+    node.put("f7", &json!({"edition": "Final Cut"}));
+    node.import(&[film("f0", "Film 0"), film("late", "Film 1")]);
+    node.follow();
+}
+
+#[test]
+fn the_tree_is_the_same_after_a_stop_a_crash_and_the_loss_of_the_state_directory() {
+    let home = Home::new();
+    let node = home.start();
+    node.import(&films(60));
+    // Without a time of their own: theirs is the log's, and must survive, too.
+    node.put("timeless", &json!({"filePath": "t.mkv", "title": "Timeless", "fileType": "video"}));
+    churn(&node);
+    let before = node.tree();
+    assert_eq!(before.len(), 62);
+    assert!(node.stop().success());
+    let node = home.start();
+    assert_eq!(node.tree(), before, "after a stop");
+    node.kill();
+    let node = home.start();
+    assert_eq!(node.tree(), before, "after a crash");
+    let status = node.get("/v1/status");
+    node.kill();
+    fs::remove_dir_all(home.path("data/state")).unwrap();
+    let node = home.start();
+    assert_eq!(node.tree(), before, "rebuilt from the log");
+    let rebuilt = node.get("/v1/status");
+    if rebuilt["applied_index"] == status["applied_index"] {
+        assert_eq!(rebuilt["state_hash"], status["state_hash"]);
+    }
+    // New files get new numbers also on the rebuilt node.
+    node.import(&[film("new", "New")]);
+    node.follow();
+    let inodes: BTreeSet<u64> = node.tree().iter().map(|(_, inode, _)| *inode).collect();
+    assert_eq!(inodes.len(), 63);
+}
+
+#[test]
+fn the_tree_does_not_depend_on_how_an_import_is_cut_into_batches() {
+    let mut records = films(120);
+    records.extend(HOSTILE.iter().enumerate().map(|(n, title)| film(&format!("h{n}"), title)));
+    let mut trees = Vec::new();
+    for batch in [records.len(), 7, 1] {
+        let home = Home::new();
+        let node = home.start();
+        records.chunks(batch).for_each(|records| node.import(records));
+        churn(&node);
+        trees.push(node.tree());
+        assert!(node.stop().success());
+        trees.push(home.start().tree());
+    }
+    assert_eq!(trees[0].len(), records.len() + 1);
+    for tree in &trees[1..] {
+        assert_eq!(*tree, trees[0]);
+    }
+}
+
+#[test]
+fn adding_or_changing_a_file_moves_no_other_files_path() {
+    let home = Home::new();
+    let node = home.start();
+    node.import(&films(30));
+    node.follow();
+    let paths = || -> BTreeMap<u64, String> {
+        node.tree().into_iter().map(|(path, inode, _)| (inode, path)).collect()
+    };
+    let mut before = paths();
+    for step in [
+        film("a", "Film 1"),
+        film("b", "Film 1"),
+        // The last of three that share a title: nobody waits for its name.
+        film("f29", "Film 2"),
+        film("f29", "Something else"),
+        film("c", "../../Film 3"),
+        film("d", "film 4"),
+    ] {
+        node.import(std::slice::from_ref(&step));
+        node.follow();
+        let after = paths();
+        let moved: Vec<_> = before.iter().filter(|(inode, path)| after.get(inode) != Some(path)).collect();
+        let own = step["hashId"] == "f29";
+        assert_eq!(moved.len(), usize::from(own), "{step} moved {moved:?}");
+        before = after;
+    }
+}
+
+#[test]
+fn hostile_titles_come_out_legal_and_all_of_them_come_out() {
+    let home = Home::new();
+    let Some(node) = home.start_mounted() else { return };
+    let long = ["x".repeat(300), "é".repeat(300), "👩\u{200d}🚀".repeat(60)];
+    let titles = HOSTILE.iter().map(|t| (*t).to_owned()).chain(long);
+    let records: Vec<Value> = titles.enumerate().map(|(n, title)| film(&format!("h{n}"), &title)).collect();
+    for record in &records {
+        let id = record["hashId"].as_str().unwrap();
+        home.file(&format!("{id}.mkv"), id.as_bytes());
+    }
+    node.import(&records);
+    node.follow();
+    let paths = walk(&home.path("mnt"));
+    assert_eq!(paths.len(), records.len(), "{paths:#?}");
+    assert_eq!(objections(&paths), Vec::<String>::new());
+    let read: BTreeSet<_> =
+        paths.iter().map(|p| fs::read_to_string(home.path("mnt").join(p)).unwrap()).collect();
+    assert_eq!(read.len(), records.len(), "each path has its own file's bytes");
+}
+
+#[test]
+fn a_change_over_http_is_visible_through_the_mount_within_a_second() {
+    let home = Home::new();
+    home.file("f.mkv", b"the bytes");
+    let Some(node) = home.start_mounted() else { return };
+    let seen = |title: &str| fs::read(home.path(&format!("mnt/Movies/{title}/{title}.mkv"))).ok();
+    let shows = |title: &str| seen(title).filter(|bytes| bytes == b"the bytes").map(drop);
+    let film = |title: &str| json!({"filePath": "f.mkv", "title": title, "fileType": "video"});
+    assert_eq!(seen("One"), None, "a name that is not there yet");
+    for round in 0..5 {
+        node.put("f", &film("One"));
+        within(VISIBLE, "the new file", || shows("One"));
+        let other = format!("Two {round}");
+        assert_eq!(seen(&other), None);
+        node.put("f", &film(&other));
+        within(VISIBLE, "the new name", || shows(&other));
+        within(VISIBLE, "the end of the old name", || seen("One").is_none().then_some(()));
+        assert_eq!(node.ask("DELETE", "/meta/f", "").status, 200);
+        within(VISIBLE, "the removal", || seen(&other).is_none().then_some(()));
+        within(VISIBLE, "an empty tree", || walk(&home.path("mnt")).is_empty().then_some(()));
+    }
+    assert!(node.stop().success());
+}
+
+#[test]
+fn a_file_path_that_leaves_files_path_is_stored_and_does_not_exist() {
+    let home = Home::new();
+    fs::write(home.path("secret"), b"secret").unwrap();
+    home.file("inside.mkv", b"inside");
+    symlink(home.path("secret"), home.path("files/link.mkv")).unwrap();
+    symlink("../secret", home.path("files/relative.mkv")).unwrap();
+    symlink(home.path("."), home.path("files/up")).unwrap();
+    symlink("inside.mkv", home.path("files/good.mkv")).unwrap();
+    let mounted = home.start_mounted();
+    let has_mount = mounted.is_some();
+    let node = mounted.unwrap_or_else(|| home.start());
+    let absolute = home.path("secret").to_str().unwrap().to_owned();
+    let outside = [
+        "../secret",
+        "a/../../secret",
+        &absolute,
+        "link.mkv",
+        "relative.mkv",
+        "up/secret",
+        "",
+        "no\0such",
+        "/",
+    ];
+    for (n, path) in outside.iter().enumerate() {
+        node.put(&format!("o{n}"), &json!({"filePath": path, "title": format!("O{n}"), "fileType": "video"}));
+        let stored = node.get(&format!("/meta/o{n}"));
+        assert_eq!(stored["metadata"]["filePath"], json!(path), "it is stored verbatim");
+        if !path.is_empty() {
+            let told = node.get(&format!("/data/o{n}/path"));
+            assert_eq!(told["exists"], json!(false), "{path}: {told}");
+        }
+        let answer = node.ask("GET", &format!("/data/o{n}"), "");
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text());
+    }
+    node.put("good", &json!({"filePath": "good.mkv", "title": "Good", "fileType": "video"}));
+    assert_eq!(node.ask("GET", "/data/good", "").body, b"inside", "a link that stays inside works");
+    if !has_mount {
+        return;
+    }
+    node.follow();
+    let point = home.path("mnt");
+    let paths = walk(&point);
+    assert!(paths.len() >= outside.len() - 1, "they are listed: {paths:?}");
+    for path in paths {
+        let path = point.join(path);
+        let good = path.ends_with("Good.mkv");
+        let expected = (!good).then(|| Errno::IO.raw_os_error());
+        assert_eq!(open_error(&path), expected, "{}", path.display());
+    }
+}
