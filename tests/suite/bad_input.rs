@@ -4,10 +4,13 @@
 //! has what it had.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 use serde_json::json;
 
+use crate::support::metad;
 use crate::support::node::{Home, Node};
 
 /// Sends a request that has to be refused with this status and slug, in the contract's shape.
@@ -209,4 +212,33 @@ fn a_data_directory_that_cannot_be_made_is_refused() {
         let (code, said) = home.refusal(|_| {});
         assert_eq!(code, 1, "{said}");
     }
+}
+
+#[test]
+fn an_ordinary_user_is_refused_a_mount_point_that_they_cannot_write() {
+    const NOBODY: u32 = 65534;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can be another user");
+        return;
+    }
+    if let Err(error) = metad(Path::new("/")).arg("version").uid(NOBODY).output() {
+        eprintln!("skipped: the binary is in a folder that only root may enter: {error}");
+        return;
+    }
+    let home = Home::new();
+    let Some(node) = home.start_mounted() else { return };
+    node.put("f", &json!({"title": "Film"}));
+    assert!(node.stop().success());
+    for folder in ["", "mnt"] {
+        fs::set_permissions(home.path(folder), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for entry in walkdir::WalkDir::new(home.path("data")) {
+        chown(entry.unwrap().path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let (code, said) = home.refusal(|command| {
+        command.uid(NOBODY).gid(NOBODY).arg("--mount").arg(home.path("mnt"));
+    });
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("is not writable by this user"), "{said}");
+    assert_eq!(home.start().get("/meta")["count"], json!(1), "nothing is lost");
 }

@@ -6,7 +6,7 @@ use std::io::BufRead;
 
 use serde_json::json;
 
-use crate::support::node::{Home, eventually, walk};
+use crate::support::node::{Guard, Home, eventually, terminate, walk};
 
 #[test]
 fn sigterm_ends_with_0_and_leaves_neither_mount_nor_runtime_json() {
@@ -42,4 +42,25 @@ fn a_stop_waits_neither_for_watchers_nor_for_idle_connections() {
     assert_eq!(node.stop().code(), Some(0), "{}", home.said());
     eventually("the stream ends", || ended.is_finished().then_some(()));
     assert!(ended.join().unwrap() >= 3, "the event came before the end");
+}
+
+#[test]
+fn sigterm_during_the_start_is_a_clean_stop_too() {
+    let home = Home::new();
+    let node = home.start();
+    node.put("f", &json!({"title": "Film"}));
+    node.kill();
+    for sign in ["data/LOCK", "data/runtime.json", "data/state/DIRTY"] {
+        if home.path(sign).exists() {
+            std::fs::remove_file(home.path(sign)).unwrap();
+        }
+        let mut child = Guard(home.serve().spawn().unwrap());
+        // The node takes its lock, opens its state, announces itself: it is told to stop right then.
+        eventually(sign, || home.path(sign).exists().then_some(()));
+        terminate(&child.0);
+        let status = eventually("the node stops", || child.0.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0), "at {sign}: {}", home.said());
+        assert!(!home.path("data/runtime.json").exists(), "at {sign}");
+    }
+    assert_eq!(home.start().get("/meta")["count"], json!(1));
 }

@@ -46,16 +46,22 @@ pub fn within<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Opt
 /// The folders of a node. A mount that is left is taken away with them.
 pub struct Home {
     dir: TempDir,
+    mode: &'static str,
 }
 
 impl Home {
-    /// New, empty folders.
+    /// New, empty folders of a node that stands alone.
     pub fn new() -> Self {
+        Self::of_mode("noop")
+    }
+
+    /// New, empty folders of a node of this mode.
+    pub fn of_mode(mode: &'static str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         for below in ["files", "mnt"] {
             fs::create_dir(dir.path().join(below)).expect("a folder in a new directory");
         }
-        Self { dir }
+        Self { dir, mode }
     }
 
     /// A path in the home.
@@ -74,7 +80,10 @@ impl Home {
     pub fn serve(&self) -> Command {
         let mut command = metad(self.dir.path());
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
-        command.args(["serve", "--mode", "noop", "--http", "127.0.0.1:0", "--data-dir", "data"]);
+        command.args(["serve", "--mode", self.mode, "--data-dir", "data"]);
+        for door in ["--http", "--resp", "--sentinel", "--peer"] {
+            command.args([door, "127.0.0.1:0"]);
+        }
         command.arg("--files").arg(self.path("files")).stdout(Stdio::null()).stderr(log);
         command
     }
@@ -151,7 +160,7 @@ fn fuse() -> Result<(), String> {
 }
 
 /// A process that does not outlive us.
-struct Guard(Child);
+pub struct Guard(pub Child);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -260,11 +269,6 @@ impl Node {
         fs::read_to_string(self.home.join("log")).unwrap_or_default()
     }
 
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.process.0.id()
-    }
-
     /// Ends it as a crash would.
     pub fn kill(mut self) {
         self.process.0.kill().expect("it is ours");
@@ -273,10 +277,15 @@ impl Node {
 
     /// Asks it to stop, and waits until it has.
     pub fn stop(mut self) -> ExitStatus {
-        let id = Pid::from_raw(self.id().cast_signed()).expect("a process id is not 0");
-        kill_process(id, Signal::TERM).expect("it is ours");
+        terminate(&self.process.0);
         eventually("the node stops", || self.process.0.try_wait().expect("it is ours"))
     }
+}
+
+/// Sends SIGTERM.
+pub fn terminate(child: &Child) {
+    let id = Pid::from_raw(child.id().cast_signed()).expect("a process id is not 0");
+    kill_process(id, Signal::TERM).expect("it is ours");
 }
 
 /// All regular files below a directory, as paths relative to it, sorted.
