@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
-use crate::support::node::{Home, Node, SOON, walk};
+use crate::support::node::{Home, Node, SOON, eventually, walk};
 use crate::support::random::Random;
 
 /// Crashes where nobody says how many.
@@ -319,4 +319,50 @@ fn a_mount_left_behind_by_a_killed_node_is_recovered_at_the_next_start() {
     let node = home.start_mounted().expect("it could mount before");
     assert!(node.stop().success());
     assert!(!home.is_mounted());
+}
+
+#[test]
+fn an_import_that_a_crash_cut_short_leaves_whole_records_and_can_be_repeated() {
+    const RECORDS: u64 = 5000;
+    let record = |n: u64| {
+        let text = n.to_string();
+        let metadata = json!({"filePath": text, "title": text, "fileType": "video", "last": text});
+        json!({"hashId": format!("r{n:05}"), "metadata": metadata})
+    };
+    let lines: String = (0..RECORDS).map(|n| format!("{}\n", record(n))).collect();
+    let home = Home::new();
+    let mut random = Random(number("METAD_SEED", 1));
+    let mut before = 0;
+    for _ in 0..4 {
+        let node = home.start();
+        let mut client = node.client();
+        let importing = {
+            let lines = lines.clone();
+            std::thread::spawn(move || client.send("POST", "/v1/import", &[], lines.as_bytes()).is_ok())
+        };
+        let wanted = random.below(RECORDS);
+        eventually("the import goes on", || {
+            let count = node.get("/v1/status")["vfs"]["files"].as_u64();
+            (count >= Some(wanted) || importing.is_finished()).then_some(())
+        });
+        node.kill();
+        let acknowledged = importing.join().expect("the client");
+        let node = home.start();
+        let stored = node.get("/meta")["count"].as_u64().expect("a number");
+        assert!(stored >= wanted.max(before), "{stored} of at least {wanted} and {before}");
+        assert!(!acknowledged || stored == RECORDS, "it was acknowledged, and {stored} are there");
+        assert_eq!(node.paths().len() as u64, stored, "each record is whole or not there");
+        let mut client = node.client();
+        for n in (0..RECORDS).step_by(97) {
+            let id = format!("r{n:05}");
+            let found = json!(self::stored(&mut client, &id));
+            assert!(found == json!({}) || found == record(n)["metadata"], "{id}: {found}");
+        }
+        before = stored;
+        node.kill();
+    }
+    let node = home.start();
+    node.import(&(0..RECORDS).map(record).collect::<Vec<_>>());
+    node.follow();
+    assert_eq!(node.paths().len() as u64, RECORDS);
 }

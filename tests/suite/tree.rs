@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::BufRead;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
@@ -94,6 +95,48 @@ fn the_tree_is_the_same_after_a_stop_a_crash_and_the_loss_of_the_state_directory
     node.follow();
     let inodes: BTreeSet<u64> = node.tree().iter().map(|(_, inode, _)| *inode).collect();
     assert_eq!(inodes.len(), 63);
+}
+
+/// All events up to the last one of `key`, as they come.
+fn events(node: &Node, key: &str) -> Vec<String> {
+    let stream = node.client().stream("/api/events/meta?from=0-0").unwrap();
+    let mut events = Vec::new();
+    for line in stream.lines() {
+        let line = line.unwrap();
+        let is_last = line.starts_with("data: ") && line.contains(key);
+        if ["id: ", "event: ", "data: "].iter().any(|field| line.starts_with(field)) {
+            events.push(line);
+        }
+        if is_last {
+            return events;
+        }
+    }
+    panic!("the stream ended before {key}")
+}
+
+#[test]
+fn the_event_stream_is_the_same_after_a_stop_a_crash_and_the_loss_of_the_state_directory() {
+    let home = Home::new();
+    let node = home.start();
+    node.import(&films(60));
+    churn(&node);
+    node.put("last", &json!({"title": "one"}));
+    let before = events(&node, "file:last/title");
+    assert!(before.len() > 3 * 60 * 5, "{}", before.len());
+    assert!(node.stop().success());
+    let node = home.start();
+    assert_eq!(events(&node, "file:last/title"), before, "after a stop");
+    node.kill();
+    let node = home.start();
+    assert_eq!(events(&node, "file:last/title"), before, "after a crash");
+    node.kill();
+    fs::remove_dir_all(home.path("data/state")).unwrap();
+    let node = home.start();
+    assert_eq!(events(&node, "file:last/title"), before, "rebuilt from the log");
+    node.put("next", &json!({"title": "one"}));
+    let after = events(&node, "file:next/title");
+    assert_eq!(after[..before.len()], before, "what is new comes behind");
+    assert_eq!(after.len(), before.len() + 3);
 }
 
 #[test]
