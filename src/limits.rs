@@ -20,6 +20,12 @@ pub const SOURCE_PATH_BYTES_MAX: usize = 4096;
 pub const KEY_BYTES_MAX: usize = 16 * 1024;
 /// Largest value over HTTP in bytes.
 pub const HTTP_VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// Expired keys that one log entry removes before its own work; the others are absent for readers all the same.
+pub const EXPIRED_KEYS_PER_ENTRY: usize = 256;
+/// Elements of deleted objects that one log entry sweeps away, beside as many as it created.
+pub const SWEPT_ELEMENTS_PER_ENTRY: usize = 256;
+/// Most elements that one operation copies or combines (COPY, SINTERSTORE, …); beyond it is refused.
+pub const OPERATION_ELEMENTS_MAX: u64 = 100_000;
 /// Largest value over RESP in bytes.
 pub const VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Values are cut into chunks of this many bytes in the store.

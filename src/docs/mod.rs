@@ -38,4 +38,7 @@ pub mod decisions {
 
     #[doc = include_str!("decisions/002-one-entry-per-batch.md")]
     pub mod d002_one_entry_per_batch {}
+
+    #[doc = include_str!("decisions/003-generic-keys.md")]
+    pub mod d003_generic_keys {}
 }

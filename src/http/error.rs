@@ -147,6 +147,13 @@ impl From<Reject> for ApiError {
             Reject::Precondition => Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", text),
             Reject::TooManyProperties { .. } => Self::bad("too_many_properties", text),
             Reject::FeatureLevel { .. } => Self::new(StatusCode::CONFLICT, "feature_level", text),
+            // Of generic keys, which have no HTTP interface of their own.
+            Reject::WrongType => Self::new(StatusCode::CONFLICT, "wrong_type", text),
+            Reject::NotInteger => Self::bad("not_integer", text),
+            Reject::NotFloat => Self::bad("not_float", text),
+            Reject::Overflow => Self::bad("overflow", text),
+            Reject::NoSuchKey => Self::not_found(text),
+            Reject::TooLong { .. } | Reject::TooManyElements { .. } => Self::too_large("too_large", text),
         }
     }
 }

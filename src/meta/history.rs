@@ -19,14 +19,13 @@ use metad_raft::Fatal;
 use parking_lot::Mutex;
 
 use super::apply::record::FILE_PATH;
-use super::apply::tx::successor;
 use super::event::{Event, EventKind};
 use super::layout::{self, Kind};
 use super::record::{EventId, Record, Value};
 use super::service::EventPage;
 use super::state::{Pinned, State};
 use super::tail;
-use super::view::View;
+use super::view::{View, successor};
 use crate::limits;
 
 /// Reads the stream of a state.

@@ -2,17 +2,21 @@
 //!
 //! ```text
 //! 00 LOCAL      00 01                                     checkpoint of this node: not content, not hashed
-//! 01 SYSTEM     01 01 counters · 01 02 rules
+//! 01 SYSTEM     01 01 counters · 01 02 rules · 01 03 key counters
 //! 02 SESSION    02 | node u64                             replies and acknowledged sequence numbers of a node's doors
 //! 10 RECORD     10 | gen u32 | slot u64 | id              header and properties of one file
 //! 11 CHUNK      11 | gen u32 | slot u64 | id len u16 | id | property len u16 | property | chunk u32
 //! 12 TAIL       12 | gen u32 | ms u64 | seq u64           a block of events, one per log entry, by its first id
 //! 13 TOMBSTONE  13 | gen u32 | ms u64 | seq u64           id of a deleted record, by its last event
+//! 20 KEY        20 | gen u32 | slot u64 | key             header of a generic key, and its value when that is short
+//! 21 ELEMENT    21 | gen u32 | object u64 | part u8 | …   what a key's object holds beside the header (`meta::object`)
+//! 22 EXPIRY     22 | gen u32 | ms u64 | key               keys that expire, in the order in which they do
+//! 23 DOOMED     23 | gen u32 | object u64                 objects whose elements are still to be swept away
 //! ```
 //!
 //! Not here: the values (each has a file of its own). Must always hold: numbers are big-endian, so that byte order is
 //! key order; kind numbers are never reused; `gen` rises when everything is cleared, which makes clearing one write.
-//! `slot` is XXH3-64 of the id: SCAN walks slots, so a cursor is one number and stays valid on any node.
+//! `slot` is XXH3-64 of the id or key: SCAN walks slots, so a cursor is one number and stays valid on any node.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use xxhash_rust::xxh3::xxh3_64;
@@ -37,6 +41,14 @@ pub enum Kind {
     Tail = 0x12,
     /// A deleted record's last event.
     Tombstone = 0x13,
+    /// The header of a generic key.
+    Key = 0x20,
+    /// An element of an object.
+    Element = 0x21,
+    /// A moment at which a key expires.
+    Expiry = 0x22,
+    /// An object that no key leads to any more.
+    Doomed = 0x23,
 }
 
 /// Key of the checkpoint.
@@ -45,6 +57,9 @@ pub const CHECKPOINT: &[u8] = &[Kind::Local as u8, 1];
 pub const COUNTERS: &[u8] = &[Kind::System as u8, 1];
 /// Key of the rules.
 pub const RULES: &[u8] = &[Kind::System as u8, 2];
+
+/// Key of the counters of the generic keys.
+pub const KEY_COUNTERS: &[u8] = &[Kind::System as u8, 3];
 
 /// Whether a key belongs to the replicated content of generation `generation` (or to no generation).
 pub fn is_content(key: &[u8], generation: u32) -> bool {
@@ -134,6 +149,112 @@ pub fn event_of(key: &[u8]) -> Option<EventId> {
     Some(EventId { ms: word(5)?, seq: word(13)? })
 }
 
+/// Key of a generic key's header.
+pub fn key(generation: u32, name: &[u8]) -> Bytes {
+    let mut key = BytesMut::with_capacity(RECORD_PREFIX + name.len());
+    key.put_u8(Kind::Key as u8);
+    key.put_u32(generation);
+    key.put_u64(slot(name));
+    key.put_slice(name);
+    key.freeze()
+}
+
+/// The client's key in the key of a header.
+pub fn key_name(key: &Bytes) -> Option<Bytes> {
+    (key.first() == Some(&(Kind::Key as u8)) && key.len() >= RECORD_PREFIX)
+        .then(|| key.slice(RECORD_PREFIX..))
+}
+
+/// Beginning of the keys of an object's elements. What follows is the part's business.
+pub fn elements(generation: u32, object: u64) -> BytesMut {
+    let mut key = BytesMut::with_capacity(32);
+    key.put_u8(Kind::Element as u8);
+    key.put_u32(generation);
+    key.put_u64(object);
+    key
+}
+
+/// Key of a chunk of a long string: part 0, then its number.
+pub fn text_chunk(generation: u32, object: u64, number: u32) -> Bytes {
+    let mut key = elements(generation, object);
+    key.put_u8(PART_MAIN);
+    key.put_u32(number);
+    key.freeze()
+}
+
+/// Key of a member of a set or a field of a hash: part 0, its slot, then the name. The order is that of the slots, so
+/// that a cursor is one number, and a random number leads to a random element.
+pub fn member(generation: u32, object: u64, name: &[u8]) -> Bytes {
+    let mut key = elements(generation, object);
+    key.put_u8(PART_MAIN);
+    key.put_u64(slot(name));
+    key.put_slice(name);
+    key.freeze()
+}
+
+/// First possible key of an object's members from `from` on.
+pub fn members_from(generation: u32, object: u64, from: u64) -> Bytes {
+    let mut key = elements(generation, object);
+    key.put_u8(PART_MAIN);
+    key.put_u64(from);
+    key.freeze()
+}
+
+/// First possible key after an object's members.
+pub fn members_end(generation: u32, object: u64) -> Bytes {
+    let mut key = elements(generation, object);
+    key.put_u8(PART_MAIN + 1);
+    key.freeze()
+}
+
+/// The name in the key of a member.
+pub fn member_name(key: &Bytes) -> Option<Bytes> {
+    (key.first() == Some(&(Kind::Element as u8)) && key.len() >= MEMBER_PREFIX)
+        .then(|| key.slice(MEMBER_PREFIX..))
+}
+
+/// The part of an object that holds its chunks, members, fields or entries; others are for streams.
+const PART_MAIN: u8 = 0;
+/// Bytes of a member's key before its name.
+const MEMBER_PREFIX: usize = 22;
+
+/// First possible key after all elements of an object.
+pub fn elements_end(generation: u32, object: u64) -> Bytes {
+    let mut key = elements(generation, object);
+    key.put_u8(u8::MAX);
+    key.freeze()
+}
+
+/// Key of a moment at which a key expires.
+pub fn expiry(generation: u32, ms: u64, name: &[u8]) -> Bytes {
+    let mut key = BytesMut::with_capacity(RECORD_PREFIX + name.len());
+    key.put_u8(Kind::Expiry as u8);
+    key.put_u32(generation);
+    key.put_u64(ms);
+    key.put_slice(name);
+    key.freeze()
+}
+
+/// The client's key in the key of such a moment.
+pub fn expiring(key: &Bytes) -> Option<Bytes> {
+    (key.first() == Some(&(Kind::Expiry as u8)) && key.len() >= RECORD_PREFIX)
+        .then(|| key.slice(RECORD_PREFIX..))
+}
+
+/// Key of an object whose elements are to be swept away.
+pub fn doomed(generation: u32, object: u64) -> Bytes {
+    let mut key = BytesMut::with_capacity(13);
+    key.put_u8(Kind::Doomed as u8);
+    key.put_u32(generation);
+    key.put_u64(object);
+    key.freeze()
+}
+
+/// The object in such a key.
+pub fn doomed_object(key: &[u8]) -> Option<u64> {
+    key.get(5..13)?.try_into().ok().map(u64::from_be_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +272,24 @@ mod tests {
         let ids = [(1, 0), (1, 1), (1, 256), (2, 0), (256, 0)].map(|(ms, seq)| EventId { ms, seq });
         let keys = ids.map(|id| by_event(Kind::Tail, 0, id));
         assert!(keys.is_sorted());
+    }
+
+    #[test]
+    fn keys_of_generic_keys_give_back_their_parts() {
+        assert_eq!(key_name(&key(3, b"a\0b")), Some(Bytes::from_static(b"a\0b")));
+        assert_eq!(key_name(&key(3, b"")), Some(Bytes::new()));
+        assert_eq!(expiring(&expiry(3, 9, b"k")), Some(Bytes::from_static(b"k")));
+        assert_eq!(member_name(&member(3, 9, b"m")), Some(Bytes::from_static(b"m")));
+        assert_eq!(doomed_object(&doomed(3, 77)), Some(77));
+    }
+
+    #[test]
+    fn an_object_holds_its_own_elements_and_no_other() {
+        for element in [text_chunk(1, 5, u32::MAX), member(1, 5, b"m"), members_end(1, 5)] {
+            assert!(elements(1, 5).freeze() <= element && element < elements_end(1, 5));
+        }
+        assert!(elements_end(1, 5) < text_chunk(1, 6, 0));
+        assert!(members_from(1, 5, 0) < member(1, 5, b"m") && member(1, 5, b"m") < members_end(1, 5));
     }
 
     #[test]

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use metad_raft::{Fatal, Fut, PosixMetadataReplicator, StateMachine, Status};
 
 use super::apply::record::{is_listed, read_value};
-use super::apply::tx::successor;
 use super::feed::FeedReader;
 use super::history::History;
 use super::intake::{Intake, translate};
@@ -23,7 +22,7 @@ use super::service::{
     ScanPage, ServiceError, StateTotals, StoredPage, WriteOptions, Written,
 };
 use super::session::Session;
-use super::view::View;
+use super::view::{View, successor};
 use crate::clock::Clock;
 use crate::limits;
 

@@ -12,7 +12,7 @@ use metad_raft::{Applied, Entry, Fatal, SnapshotSink, SnapshotSource, StateMachi
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::apply::{self, Effects, tx::Core, tx::Tx, tx::successor};
+use super::apply::{self, Effects, tx::Core, tx::Tx};
 use super::feed::{ChangeSet, Feed};
 use super::hash::StateHash;
 use super::layout;
@@ -20,6 +20,7 @@ use super::snapshot::{self, Source};
 use super::state::{Head, State};
 use super::store::shelf::{Fresh, Shelf};
 use super::store::{Change, StateStore};
+use super::view::successor;
 use super::waiters::{Outcome, Waiters};
 use super::write_behind::{self, Checkpoint};
 use crate::limits;

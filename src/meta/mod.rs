@@ -10,15 +10,19 @@
 
 pub mod apply;
 pub mod counters;
+pub mod decimal;
 pub mod entry;
 pub mod event;
 pub mod feed;
 pub mod hash;
 pub mod history;
 pub mod intake;
+pub mod key;
+pub mod key_op;
 pub mod layout;
 pub mod log_service;
 pub mod machine;
+pub mod object;
 pub mod op;
 pub mod record;
 pub mod response;

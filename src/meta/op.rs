@@ -7,6 +7,7 @@
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 
+use super::key_op::{KeyOp, StrOp};
 use crate::codec::Blob;
 
 /// One operation, applied atomically.
@@ -24,6 +25,10 @@ pub enum Op {
         /// Applied in order; a rejected one does not stop the others (as in MULTI).
         ops: Vec<Op>,
     },
+    /// A change of generic keys of any type.
+    Key(KeyOp),
+    /// A change of strings.
+    Str(StrOp),
 }
 
 /// Operations on records (files).
@@ -109,6 +114,13 @@ pub enum Guard {
         /// Acceptable modification indexes.
         versions: Vec<u64>,
     },
+    /// The generic key's modification index is this one (WATCH).
+    KeyVersion {
+        /// The key.
+        key: Blob,
+        /// The modification index; 0 means that the key is absent.
+        version: u64,
+    },
 }
 
 impl Op {
@@ -117,6 +129,8 @@ impl Op {
         const EACH: usize = 16;
         match self {
             Op::Record(op) => op.weight() + EACH,
+            Op::Key(op) => op.weight() + EACH,
+            Op::Str(op) => op.weight() + EACH,
             Op::System(SystemOp::SetRules { text, naming }) => {
                 text.len() + naming.iter().map(|n| n.len() + EACH).sum::<usize>() + EACH
             }
@@ -125,6 +139,7 @@ impl Op {
                 let guard = |g: &Guard| match g {
                     Guard::RecordAbsent { id } => id.len() + EACH,
                     Guard::RecordVersion { id, versions } => id.len() + versions.len() * 9 + EACH,
+                    Guard::KeyVersion { key, .. } => key.len() + EACH,
                 };
                 guards.iter().map(guard).sum::<usize>() + ops.iter().map(Op::weight).sum::<usize>() + EACH
             }

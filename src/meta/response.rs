@@ -49,4 +49,31 @@ pub enum Reject {
         /// What is in force.
         present: u32,
     },
+    /// The key holds a value of another type.
+    #[error("the key holds the wrong kind of value")]
+    WrongType,
+    /// The value is not a decimal integer of 64 bits.
+    #[error("the value is not an integer or out of range")]
+    NotInteger,
+    /// The value is not a decimal number.
+    #[error("the value is not a valid float")]
+    NotFloat,
+    /// The result would not fit.
+    #[error("the increment or decrement would overflow")]
+    Overflow,
+    /// The key is absent.
+    #[error("no such key")]
+    NoSuchKey,
+    /// The string would be too long.
+    #[error("the string would exceed {limit} bytes")]
+    TooLong {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The operation would touch too many elements in one step.
+    #[error("more than {limit} elements in one operation")]
+    TooManyElements {
+        /// The limit.
+        limit: u64,
+    },
 }

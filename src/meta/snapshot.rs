@@ -143,7 +143,7 @@ impl Source {
             let stored = self.store.scan(&from, END, limits::SNAPSHOT_SCAN_KEYS)?;
             let full = stored.len() == limits::SNAPSHOT_SCAN_KEYS;
             let last = stored.last().map(|(key, _)| key.clone());
-            let upto = if full { last.map(|key| super::apply::tx::successor(&key)) } else { None };
+            let upto = if full { last.map(|key| super::view::successor(&key)) } else { None };
             let page = overwrite(stored, capture, &from, upto.as_ref());
             self.done = upto.is_none();
             capture.cursor = upto.unwrap_or_else(|| Bytes::from_static(END));

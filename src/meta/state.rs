@@ -10,7 +10,6 @@
 //! a chunk ended and carries that chunk's mark, so the store is always a whole prefix of the log.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,7 +21,7 @@ use super::hash::StateHash;
 use super::record::EventId;
 use super::snapshot::Capture;
 use super::store::StateStore;
-use super::view::{View, merge};
+use super::view::{View, scan_over};
 use crate::limits;
 
 /// What is true at the applied index.
@@ -255,11 +254,8 @@ impl View for Pinned<'_> {
     }
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
-        let older = self.store.scan(from, to, limit)?;
-        let newer = self.overlay.map.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
-        let mut pairs = merge(newer.map(|(k, slot)| (k.clone(), slot.value.clone())), older, limit);
-        pairs.truncate(limit.max(1));
-        Ok(pairs)
+        let older = |from: &[u8], limit| self.store.scan(from, to, limit);
+        scan_over(&self.overlay.map, |slot| slot.value.clone(), older, (from, to), limit)
     }
 }
 

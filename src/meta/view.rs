@@ -2,6 +2,9 @@
 //!
 //! Not here: writing. Must always hold: a view answers with one state, not with a mixture of two.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use bytes::Bytes;
 use metad_raft::Fatal;
 
@@ -10,14 +13,45 @@ pub trait View {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fatal>;
 
-    /// At most `limit` pairs with `from <= key < to`, in key order.
+    /// At most `limit` pairs with `from <= key < to`, in key order. Fewer only when there are no more.
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal>;
+}
+
+/// Scans a layer of changes over an older view. Where changes hide a whole page of older pairs it reads on: a short
+/// page would look like the end, and where the page breaks depends on what the store has already.
+pub fn scan_over<T>(
+    newer: &BTreeMap<Bytes, T>,
+    value: impl Fn(&T) -> Option<Bytes>,
+    older: impl Fn(&[u8], usize) -> Result<Vec<(Bytes, Bytes)>, Fatal>,
+    (from, to): (&[u8], &[u8]),
+    limit: usize,
+) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+    let limit = limit.max(1);
+    let mut from = Bytes::copy_from_slice(from);
+    let mut out = Vec::new();
+    while from.as_ref() < to {
+        let page = older(&from, limit)?;
+        let next = (page.len() >= limit).then(|| page.last().map(|(key, _)| successor(key))).flatten();
+        let changes = newer.range::<[u8], _>((Bound::Included(from.as_ref()), Bound::Excluded(to)));
+        out.extend(merge(changes.map(|(k, t)| (k.clone(), value(t))), page, limit));
+        match next {
+            Some(next) if out.len() < limit => from = next,
+            Some(_) | None => break,
+        }
+    }
+    out.truncate(limit);
+    Ok(out)
+}
+
+/// The key right after `key`.
+pub fn successor(key: &[u8]) -> Bytes {
+    Bytes::from([key, &[0]].concat())
 }
 
 /// Puts newer changes over older pairs: both in key order, a change without a value hides the pair.
 ///
 /// `older` was cut off after `limit` pairs; nothing beyond its last key may be taken from the changes then.
-pub fn merge(
+fn merge(
     newer: impl Iterator<Item = (Bytes, Option<Bytes>)>,
     older: Vec<(Bytes, Bytes)>,
     limit: usize,
@@ -54,6 +88,23 @@ mod tests {
             vec![(b("b"), Some(b("2"))), (b("c"), Some(b("33"))), (b("e"), None), (b("f"), Some(b("6")))];
         let merged = merge(newer.into_iter(), older, 10);
         assert_eq!(merged, [(b("a"), b("1")), (b("b"), b("2")), (b("c"), b("33")), (b("f"), b("6"))]);
+    }
+
+    #[test]
+    fn a_page_of_hidden_pairs_is_not_the_end() {
+        let older: BTreeMap<Bytes, Bytes> = (0..9u8).map(|n| (Bytes::from(vec![n]), b("old"))).collect();
+        let newer: BTreeMap<Bytes, Option<Bytes>> = (0..7u8).map(|n| (Bytes::from(vec![n]), None)).collect();
+        let scan = |limit| {
+            let read = |from: &[u8], limit| {
+                let from = Bytes::copy_from_slice(from);
+                Ok(older.range(from..).take(limit).map(|(k, v)| (k.clone(), v.clone())).collect())
+            };
+            scan_over(&newer, Option::clone, read, (&[], &[9]), limit).unwrap()
+        };
+        for limit in 1..4 {
+            assert_eq!(scan(limit)[0].0.as_ref(), [7], "limit {limit}");
+        }
+        assert_eq!(scan(9).len(), 2);
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl State {
             Guard::RecordVersion { id, versions } => {
                 self.records.get(&id.0).is_some_and(|(_, version)| versions.contains(version))
             }
+            Guard::KeyVersion { .. } => panic!("no HTTP request guards a generic key"),
         }
     }
 
@@ -94,6 +95,7 @@ impl State {
                 Response::List(ops.iter().map(|op| self.apply(op)).collect())
             }
             Op::Atomic { .. } => Response::Rejected(Reject::Precondition),
+            Op::Key(_) | Op::Str(_) => panic!("no HTTP request changes a generic key"),
         }
     }
 

@@ -10,7 +10,10 @@
 //! into chunks; an error here is a fault of this node (a store that lies, an entry of a newer version), never a
 //! client's mistake.
 
+pub mod key;
+pub mod keyspace;
 pub mod record;
+pub mod text;
 pub mod tx;
 
 use bytes::Bytes;
@@ -43,10 +46,12 @@ pub fn apply(tx: &mut Tx<'_>, index: u64, payload: &Bytes) -> Result<Effects, Fa
         )));
     }
     tx.begin(index, entry.stamp_ms);
+    keyspace::expire_due(tx)?;
     let mut replies = Vec::with_capacity(entry.hand_overs.len());
     for hand_over in entry.hand_overs {
         replies.push(hand_over_once(tx, hand_over)?);
     }
+    keyspace::sweep(tx)?;
     let changes = tx.finish()?;
     Ok(Effects { changes, replies })
 }
@@ -72,6 +77,7 @@ fn is_repeatable(op: &Op) -> bool {
     use super::op::RecordOp;
     match op {
         Op::Record(RecordOp::Put { .. } | RecordOp::Clear) | Op::System(SystemOp::Tick) => true,
+        Op::Key(_) | Op::Str(_) => false,
         Op::Record(
             RecordOp::Remove { .. }
             | RecordOp::Delete { .. }
@@ -88,6 +94,8 @@ fn operation(tx: &mut Tx<'_>, op: Op) -> Result<Response, Fatal> {
     match op {
         Op::Record(op) => record::apply(tx, op),
         Op::System(op) => system(tx, op),
+        Op::Key(op) => key::apply(tx, op),
+        Op::Str(op) => text::apply(tx, op),
         Op::Atomic { guards, ops } => {
             for guard in &guards {
                 if !holds(tx, guard)? {
@@ -110,6 +118,9 @@ fn holds(tx: &mut Tx<'_>, guard: &Guard) -> Result<bool, Fatal> {
     Ok(match guard {
         Guard::RecordAbsent { id } => version(tx, &id.0)?.is_none(),
         Guard::RecordVersion { id, versions } => version(tx, &id.0)?.is_some_and(|v| versions.contains(&v)),
+        Guard::KeyVersion { key, version } => {
+            keyspace::find(tx, key)?.map_or(0, |found| found.mod_index) == *version
+        }
     })
 }
 

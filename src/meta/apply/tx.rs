@@ -5,7 +5,6 @@
 //! encoded once per entry, however many operations touched them.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,11 +17,12 @@ use crate::meta::event::{Event, EventKind};
 use crate::meta::feed::ChangeSet;
 use crate::meta::hash::StateHash;
 use crate::meta::layout::{self, Kind};
+use crate::meta::object::KeyCounters;
 use crate::meta::record::{EventId, Record};
 use crate::meta::rules::StoredRules;
 use crate::meta::session::Session;
 use crate::meta::tail;
-use crate::meta::view::{View, merge};
+use crate::meta::view::{View, scan_over, successor};
 
 /// Version byte in front of the stored counters.
 const COUNTERS_VERSION: u8 = 1;
@@ -32,6 +32,8 @@ const COUNTERS_VERSION: u8 = 1;
 pub struct Core {
     /// The counters as of the last applied entry.
     pub counters: Counters,
+    /// The counters of the generic keys as of the last applied entry.
+    pub keys: KeyCounters,
     /// Hash of the content that outlives clearing (counters, rules, sessions).
     pub system_hash: StateHash,
     /// Hash of the content of the present generation.
@@ -39,6 +41,7 @@ pub struct Core {
     /// The rules in force.
     pub rules: StoredRules,
     stored_counters: Option<Bytes>,
+    stored_keys: Option<Bytes>,
     sessions: HashMap<u64, Kept<Session>>,
     /// First id and number of events of each block of the tail.
     tail: VecDeque<(EventId, u64)>,
@@ -62,6 +65,11 @@ impl Core {
         }
         if let Some(stored) = view.get(layout::RULES)? {
             core.rules = StoredRules::decode(&stored).map_err(|e| Fatal::with("decode the rules", e))?;
+        }
+        if let Some(stored) = view.get(layout::KEY_COUNTERS)? {
+            core.keys =
+                KeyCounters::decode(&stored).map_err(|e| Fatal::with("decode the key counters", e))?;
+            core.stored_keys = Some(stored);
         }
         core.load_tail(view)?;
         Ok(core)
@@ -115,15 +123,22 @@ fn event_id(key: &[u8]) -> Result<EventId, Fatal> {
     layout::event_of(key).ok_or_else(|| Fatal::new("a key of the events' tail has no id"))
 }
 
-/// The key right after `key`.
-pub fn successor(key: &[u8]) -> Bytes {
-    Bytes::from([key, &[0]].concat())
+impl View for Tx<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fatal> {
+        Tx::get(self, key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+        Tx::scan(self, from, to, limit)
+    }
 }
 
 /// A chunk of entries being applied.
 pub struct Tx<'a> {
     /// What lasts between chunks.
     pub core: &'a mut Core,
+    /// Elements of objects that this entry created: it sweeps as many away.
+    pub created: usize,
     view: &'a dyn View,
     changes: BTreeMap<Bytes, Option<Bytes>>,
     records: HashMap<Bytes, Kept<Record>>,
@@ -138,6 +153,7 @@ impl<'a> Tx<'a> {
     pub fn new(view: &'a dyn View, core: &'a mut Core) -> Self {
         Self {
             core,
+            created: 0,
             view,
             changes: BTreeMap::new(),
             records: HashMap::new(),
@@ -156,6 +172,7 @@ impl<'a> Tx<'a> {
     /// Begins the entry at `index`: the log's time moves to the leader's stamp, never back.
     pub fn begin(&mut self, index: u64, stamp_ms: u64) {
         self.index = index;
+        self.created = 0;
         self.core.counters.now_ms = self.core.counters.now_ms.max(stamp_ms);
     }
 
@@ -174,9 +191,8 @@ impl<'a> Tx<'a> {
 
     /// Pairs in key order as of now, see [`View::scan`].
     pub fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
-        let older = self.view.scan(from, to, limit)?;
-        let newer = self.changes.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
-        Ok(merge(newer.map(|(k, v)| (k.clone(), v.clone())), older, limit))
+        let older = |from: &[u8], limit| self.view.scan(from, to, limit);
+        scan_over(&self.changes, Option::clone, older, (from, to), limit)
     }
 
     /// Changes a key. `old` is its value as of now, which the caller has read anyway.
@@ -284,6 +300,7 @@ impl<'a> Tx<'a> {
         counters.generation += 1;
         (counters.records, counters.properties, counters.tail_events, counters.tombstones) = (0, 0, 0, 0);
         counters.tail_floor = counters.last_event;
+        self.core.keys = KeyCounters { next_object: self.core.keys.next_object, ..KeyCounters::default() };
         self.core.user_hash = StateHash::default();
         self.core.tail.clear();
         self.records.clear();
@@ -298,6 +315,7 @@ impl<'a> Tx<'a> {
         let events = std::mem::take(&mut self.events);
         self.store_events(&events)?;
         self.store_sessions();
+        self.store_key_counters();
         self.store_counters();
         Ok(ChangeSet {
             index: self.index,
@@ -359,6 +377,17 @@ impl<'a> Tx<'a> {
             let old = kept.stored.replace(encoded.clone());
             self.replace(layout::session(node), old.as_deref(), Some(encoded));
         }
+    }
+
+    /// Stored only when they changed: most entries touch no generic key.
+    fn store_key_counters(&mut self) {
+        let untouched = self.core.stored_keys.is_none() && self.core.keys == KeyCounters::default();
+        let encoded = self.core.keys.encode();
+        if untouched || self.core.stored_keys.as_ref() == Some(&encoded) {
+            return;
+        }
+        let old = self.core.stored_keys.replace(encoded.clone());
+        self.replace(Bytes::from_static(layout::KEY_COUNTERS), old.as_deref(), Some(encoded));
     }
 
     fn store_counters(&mut self) {

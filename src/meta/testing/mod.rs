@@ -2,6 +2,8 @@
 //!
 //! Not here: tests of single rooms (beside them). Must always hold: the model is written the slow, obvious way.
 
+mod key_promises;
+mod keys;
 mod model;
 mod promises;
 
@@ -10,14 +12,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use metad_raft::{Applied, Entry as LogEntry, StateMachine};
 
-use super::apply::tx::successor;
 use super::entry::{Entry, FEATURE_LEVEL, HandOver, OpId};
 use super::feed::{FeedReader, Followed};
 use super::layout;
 use super::machine::MetaMachine;
 use super::op::{Op, RecordOp};
 use super::store::shelf::{MemoryShelf, Shelf};
-use super::view::View;
+use super::view::{View, successor};
 use crate::codec::Blob;
 
 /// A log in RAM with a machine behind it.

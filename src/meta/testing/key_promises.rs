@@ -1,0 +1,179 @@
+//! Promises of the generic keys, one test each, and how tests read them.
+//!
+//! Not here: random operations (`keys`). Must always hold: a test's name is the promise it guards; encodings that are
+//! pinned here are in logs on disk and never change.
+
+use bytes::Bytes;
+
+use super::keys::{Held, Model};
+use super::{Driver, content};
+use crate::codec::{self, Blob};
+use crate::limits;
+use crate::meta::decimal::Decimal;
+use crate::meta::entry::OpId;
+use crate::meta::key_op::{ExpireIf, Expiry, KeyOp, SetExpiry, SetIf, StrOp};
+use crate::meta::layout::{self, Kind};
+use crate::meta::object::{self, Content, Key};
+use crate::meta::op::{Guard, Op, RecordOp};
+use crate::meta::response::{Reject, Response};
+
+/// Applies what was appended last, in an entry of its own, and gives its answers.
+pub fn replies(driver: &mut Driver) -> Vec<Response> {
+    let id = OpId { node: 1, boot: 1, seq: driver.seq };
+    let mut waiter = driver.machine.waiters().register(id);
+    driver.apply_all(1);
+    waiter.try_recv().unwrap().responses.unwrap()
+}
+
+/// The keys of a machine, read the way doors read them.
+pub fn keys(driver: &Driver) -> Model {
+    let pinned = driver.machine.state().pinned();
+    let counters = pinned.head().counters;
+    let mut out = Model::new();
+    for name in content(&driver.machine).iter().filter_map(|(key, _)| layout::key_name(key)) {
+        let Some(key) = object::read(&pinned, counters.generation, counters.now_ms, &name).unwrap() else {
+            continue;
+        };
+        let held = Held::Text(object::text(&pinned, counters.generation, &key).unwrap().unwrap().to_vec());
+        out.insert(name, (held, key.expire_ms));
+    }
+    out
+}
+
+fn one(driver: &mut Driver, stamp_ms: u64, op: Op) -> Response {
+    driver.append(stamp_ms, vec![op]);
+    replies(driver).pop().unwrap()
+}
+
+fn set(key: &str, value: Vec<u8>, expiry: SetExpiry) -> Op {
+    let (key, value) = (Blob::from(key.to_string()), Blob::from(value));
+    Op::Str(StrOp::Set { key, value, only: SetIf::Always, expiry, get: false })
+}
+
+fn count(driver: &Driver, kind: Kind) -> usize {
+    content(&driver.machine).iter().filter(|(key, _)| key[0] == kind as u8).count()
+}
+
+fn hex<T: bincode::Encode>(value: &T) -> String {
+    data_encoding::HEXLOWER.encode(&codec::encode(value))
+}
+
+#[test]
+fn operations_keep_their_bytes_in_the_log() {
+    let (key, value) = (Blob::from("k"), Blob::from("v"));
+    let at = Expiry::At(5);
+    let quarter = Decimal::parse(b"-0.25").unwrap();
+    let cases = [
+        (Op::Key(KeyOp::Delete { keys: vec![key.clone()] }), "030001016b"),
+        (
+            Op::Key(KeyOp::Expire { key: key.clone(), expiry: at, only: ExpireIf::AlreadySooner }),
+            "0301016b000505",
+        ),
+        (Op::Key(KeyOp::Persist { key: key.clone() }), "0302016b"),
+        (Op::Key(KeyOp::Rename { from: key.clone(), to: value.clone(), if_free: true }), "0303016b017601"),
+        (Op::Key(KeyOp::Copy { from: key.clone(), to: value.clone(), replace: true }), "0304016b017601"),
+        (
+            Op::Str(StrOp::Set {
+                key: key.clone(),
+                value: value.clone(),
+                only: SetIf::Present,
+                expiry: SetExpiry::To(Expiry::In(-1)),
+                get: true,
+            }),
+            "0400016b01760202010101",
+        ),
+        (
+            Op::Str(StrOp::SetMany { pairs: vec![(key.clone(), value.clone())], if_absent: true }),
+            "040101016b017601",
+        ),
+        (Op::Str(StrOp::Append { key: key.clone(), value: value.clone() }), "0402016b0176"),
+        (Op::Str(StrOp::SetRange { key: key.clone(), offset: 3, value }), "0403016b030176"),
+        (Op::Str(StrOp::IncrBy { key: key.clone(), by: -2 }), "0404016b03"),
+        (Op::Str(StrOp::IncrByFloat { key: key.clone(), by: quarter }), "0405016bfdffffc42ebca2b100"),
+        (Op::Str(StrOp::GetDelete { key: key.clone() }), "0406016b"),
+        (Op::Str(StrOp::GetExpire { key: key.clone(), expiry: None }), "0407016b00"),
+    ];
+    for (op, expected) in cases {
+        assert_eq!(hex(&op), expected, "{op:?}");
+    }
+    assert_eq!(hex(&Guard::KeyVersion { key, version: 7 }), "02016b07");
+}
+
+#[test]
+fn a_key_whose_time_has_come_is_gone_for_readers_and_writers_though_others_are_removed_first() {
+    let mut driver = Driver::new();
+    let many = limits::EXPIRED_KEYS_PER_ENTRY + 9;
+    let ops = (0..many).map(|n| set(&format!("k{n}"), b"1".to_vec(), SetExpiry::To(Expiry::At(50))));
+    driver.append(1, ops.collect());
+    driver.apply_all(1);
+    assert_eq!(count(&driver, Kind::Expiry), many);
+    let persist = |n| Op::Key(KeyOp::Persist { key: Blob::from(format!("k{n}")) });
+    driver.append(50, (0..many).map(persist).collect());
+    assert!(replies(&mut driver).iter().all(|reply| *reply == Response::Flag(false)));
+    assert_eq!((count(&driver, Kind::Key), count(&driver, Kind::Expiry)), (9, 9));
+    assert!(keys(&driver).is_empty());
+    let incremented = one(&mut driver, 50, Op::Str(StrOp::IncrBy { key: Blob::from("k0"), by: 5 }));
+    assert_eq!(incremented, Response::Count(5));
+    assert_eq!((count(&driver, Kind::Key), count(&driver, Kind::Expiry)), (1, 0));
+}
+
+#[test]
+fn deleting_a_large_object_is_one_write_and_the_entries_after_it_sweep_up() {
+    let mut driver = Driver::new();
+    let chunks = limits::VALUE_BYTES_MAX / limits::CHUNK_BYTES;
+    for n in 0..3 {
+        driver.run(1, set(&format!("k{n}"), vec![7; limits::VALUE_BYTES_MAX], SetExpiry::Clear));
+    }
+    assert_eq!(count(&driver, Kind::Element), 3 * chunks);
+    let all = (0..3).map(|n| Blob::from(format!("k{n}"))).collect();
+    assert_eq!(one(&mut driver, 2, Op::Key(KeyOp::Delete { keys: all })), Response::Count(3));
+    assert_eq!(count(&driver, Kind::Element), 3 * chunks - limits::SWEPT_ELEMENTS_PER_ENTRY);
+    driver.run(2, set("other", b"1".to_vec(), SetExpiry::Clear));
+    assert_eq!((count(&driver, Kind::Element), count(&driver, Kind::Doomed)), (0, 0));
+}
+
+#[test]
+fn a_watched_key_that_changed_expired_or_went_stops_the_transaction() {
+    let mut driver = Driver::new();
+    let watch = |version| {
+        let guards = vec![Guard::KeyVersion { key: Blob::from("k"), version }];
+        Op::Atomic { guards, ops: vec![set("done", b"1".to_vec(), SetExpiry::Clear)] }
+    };
+    let (refused, done) = (Response::Rejected(Reject::Precondition), Response::List(vec![Response::Done]));
+    assert_eq!(one(&mut driver, 1, watch(0)), done);
+    driver.run(1, set("k", b"1".to_vec(), SetExpiry::To(Expiry::At(9))));
+    let version = driver.log.len() as u64;
+    assert_eq!(one(&mut driver, 1, watch(0)), refused);
+    assert_eq!(one(&mut driver, 1, watch(version)), done);
+    assert_eq!(one(&mut driver, 9, watch(version)), refused);
+    assert_eq!(one(&mut driver, 9, watch(0)), done);
+}
+
+#[test]
+fn clearing_takes_the_keys_too_and_reuses_no_object() {
+    let mut driver = Driver::new();
+    driver.run(1, set("long", vec![1; 100_000], SetExpiry::To(Expiry::At(50))));
+    driver.run(1, Op::Record(RecordOp::Clear));
+    assert!(content(&driver.machine).iter().all(|(key, _)| key[0] < Kind::Record as u8));
+    driver.run(60, set("long", vec![2; 100_000], SetExpiry::Clear));
+    let pinned = driver.machine.state().pinned();
+    let key = object::read(&pinned, pinned.head().counters.generation, 60, b"long").unwrap().unwrap();
+    assert_eq!(
+        key,
+        Key { expire_ms: 0, mod_index: 3, object: 2, content: Content::LongText { len: 100_000 } }
+    );
+}
+
+#[test]
+fn a_string_never_grows_beyond_its_limit() {
+    let mut driver = Driver::new();
+    let limit = limits::VALUE_BYTES_MAX as u64;
+    let range = |offset| {
+        Op::Str(StrOp::SetRange { key: Blob::from("k"), offset, value: Blob::from(Bytes::from_static(b"x")) })
+    };
+    for offset in [limit, u64::MAX] {
+        assert_eq!(one(&mut driver, 1, range(offset)), Response::Rejected(Reject::TooLong { limit }));
+    }
+    assert!(keys(&driver).is_empty());
+    assert_eq!(one(&mut driver, 1, range(limit - 1)), Response::Count(limit as i64));
+}
