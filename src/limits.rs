@@ -20,6 +20,8 @@ pub const SOURCE_PATH_BYTES_MAX: usize = 4096;
 pub const KEY_BYTES_MAX: usize = 16 * 1024;
 /// Largest value over HTTP in bytes.
 pub const HTTP_VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// Longest member of a set, or name of a field of a hash, in bytes.
+pub const MEMBER_BYTES_MAX: usize = 64 * 1024;
 /// Expired keys that one log entry removes before its own work; the others are absent for readers all the same.
 pub const EXPIRED_KEYS_PER_ENTRY: usize = 256;
 /// Elements of deleted objects that one log entry sweeps away, beside as many as it created.

@@ -170,6 +170,29 @@ pub fn text(view: &dyn View, generation: u32, key: &Key) -> Result<Option<Bytes>
     }
 }
 
+/// The value of a hash's field, or an empty one for a set's member.
+pub fn member(view: &dyn View, generation: u32, object: u64, name: &[u8]) -> Result<Option<Bytes>, Fatal> {
+    let stored = view.get(&layout::member(generation, object, name))?;
+    stored.map(|stored| decode_element(&stored)).transpose()
+}
+
+/// At most `limit` fields or members with their values, from slot `from` on, in the order of slots.
+pub fn members(
+    view: &dyn View,
+    generation: u32,
+    object: u64,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+    let (from, to) =
+        (layout::members_from(generation, object, from), layout::members_end(generation, object));
+    let pairs = view.scan(&from, &to, limit)?.into_iter().map(|(key, stored)| {
+        let name = layout::member_name(&key).ok_or_else(|| Fatal::new("a member has no name"))?;
+        Ok((name, decode_element(&stored)?))
+    });
+    pairs.collect()
+}
+
 /// Chunks of a string of `len` bytes.
 pub fn chunks(len: u64) -> u32 {
     u32::try_from(len.div_ceil(crate::limits::CHUNK_BYTES as u64)).expect("strings are bounded far below")

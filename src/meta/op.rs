@@ -7,6 +7,7 @@
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 
+use super::collection_op::{HashOp, SetOp};
 use super::key_op::{KeyOp, StrOp};
 use crate::codec::Blob;
 
@@ -29,6 +30,10 @@ pub enum Op {
     Key(KeyOp),
     /// A change of strings.
     Str(StrOp),
+    /// A change of hashes.
+    Hash(HashOp),
+    /// A change of sets.
+    Set(SetOp),
 }
 
 /// Operations on records (files).
@@ -131,6 +136,8 @@ impl Op {
             Op::Record(op) => op.weight() + EACH,
             Op::Key(op) => op.weight() + EACH,
             Op::Str(op) => op.weight() + EACH,
+            Op::Hash(op) => op.weight() + EACH,
+            Op::Set(op) => op.weight() + EACH,
             Op::System(SystemOp::SetRules { text, naming }) => {
                 text.len() + naming.iter().map(|n| n.len() + EACH).sum::<usize>() + EACH
             }

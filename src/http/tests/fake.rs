@@ -95,7 +95,9 @@ impl State {
                 Response::List(ops.iter().map(|op| self.apply(op)).collect())
             }
             Op::Atomic { .. } => Response::Rejected(Reject::Precondition),
-            Op::Key(_) | Op::Str(_) => panic!("no HTTP request changes a generic key"),
+            Op::Key(_) | Op::Str(_) | Op::Hash(_) | Op::Set(_) => {
+                panic!("no HTTP request changes a generic key")
+            }
         }
     }
 

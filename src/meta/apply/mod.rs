@@ -10,9 +10,12 @@
 //! into chunks; an error here is a fault of this node (a store that lies, an entry of a newer version), never a
 //! client's mistake.
 
+pub mod collection;
+pub mod hash;
 pub mod key;
 pub mod keyspace;
 pub mod record;
+pub mod set;
 pub mod text;
 pub mod tx;
 
@@ -77,7 +80,7 @@ fn is_repeatable(op: &Op) -> bool {
     use super::op::RecordOp;
     match op {
         Op::Record(RecordOp::Put { .. } | RecordOp::Clear) | Op::System(SystemOp::Tick) => true,
-        Op::Key(_) | Op::Str(_) => false,
+        Op::Key(_) | Op::Str(_) | Op::Hash(_) | Op::Set(_) => false,
         Op::Record(
             RecordOp::Remove { .. }
             | RecordOp::Delete { .. }
@@ -96,6 +99,8 @@ fn operation(tx: &mut Tx<'_>, op: Op) -> Result<Response, Fatal> {
         Op::System(op) => system(tx, op),
         Op::Key(op) => key::apply(tx, op),
         Op::Str(op) => text::apply(tx, op),
+        Op::Hash(op) => hash::apply(tx, op),
+        Op::Set(op) => set::apply(tx, op),
         Op::Atomic { guards, ops } => {
             for guard in &guards {
                 if !holds(tx, guard)? {

@@ -9,6 +9,7 @@ use super::keys::{Held, Model};
 use super::{Driver, content};
 use crate::codec::{self, Blob};
 use crate::limits;
+use crate::meta::collection_op::{Combine, HashOp, SetOp};
 use crate::meta::decimal::Decimal;
 use crate::meta::entry::OpId;
 use crate::meta::key_op::{ExpireIf, Expiry, KeyOp, SetExpiry, SetIf, StrOp};
@@ -34,7 +35,24 @@ pub fn keys(driver: &Driver) -> Model {
         let Some(key) = object::read(&pinned, counters.generation, counters.now_ms, &name).unwrap() else {
             continue;
         };
-        let held = Held::Text(object::text(&pinned, counters.generation, &key).unwrap().unwrap().to_vec());
+        let members = || {
+            let page = object::members(&pinned, counters.generation, key.object, 0, usize::MAX).unwrap();
+            page.into_iter().map(|(name, value)| (name.to_vec(), value.to_vec()))
+        };
+        let held = match &key.content {
+            Content::Text(_) | Content::LongText { .. } => {
+                let text = object::text(&pinned, counters.generation, &key).unwrap();
+                Held::Text(text.unwrap().to_vec())
+            }
+            Content::Hash { fields } => {
+                assert_eq!(*fields, members().count() as u64);
+                Held::Hash(members().collect())
+            }
+            Content::Set { members: count } => {
+                assert_eq!(*count, members().count() as u64);
+                Held::Set(members().map(|(name, _)| name).collect())
+            }
+        };
         out.insert(name, (held, key.expire_ms));
     }
     out
@@ -87,11 +105,36 @@ fn operations_keep_their_bytes_in_the_log() {
             "040101016b017601",
         ),
         (Op::Str(StrOp::Append { key: key.clone(), value: value.clone() }), "0402016b0176"),
-        (Op::Str(StrOp::SetRange { key: key.clone(), offset: 3, value }), "0403016b030176"),
+        (Op::Str(StrOp::SetRange { key: key.clone(), offset: 3, value: value.clone() }), "0403016b030176"),
         (Op::Str(StrOp::IncrBy { key: key.clone(), by: -2 }), "0404016b03"),
         (Op::Str(StrOp::IncrByFloat { key: key.clone(), by: quarter }), "0405016bfdffffc42ebca2b100"),
         (Op::Str(StrOp::GetDelete { key: key.clone() }), "0406016b"),
         (Op::Str(StrOp::GetExpire { key: key.clone(), expiry: None }), "0407016b00"),
+        (
+            Op::Hash(HashOp::Set { key: key.clone(), pairs: vec![(key.clone(), value.clone())] }),
+            "0500016b01016b0176",
+        ),
+        (
+            Op::Hash(HashOp::SetIfAbsent { key: key.clone(), field: key.clone(), value: value.clone() }),
+            "0501016b016b0176",
+        ),
+        (Op::Hash(HashOp::Delete { key: key.clone(), fields: vec![key.clone()] }), "0502016b01016b"),
+        (Op::Hash(HashOp::IncrBy { key: key.clone(), field: key.clone(), by: 3 }), "0503016b016b06"),
+        (
+            Op::Hash(HashOp::IncrByFloat { key: key.clone(), field: key.clone(), by: Decimal::ZERO }),
+            "0504016b016b00",
+        ),
+        (Op::Set(SetOp::Add { key: key.clone(), members: vec![value.clone()] }), "0600016b010176"),
+        (Op::Set(SetOp::Remove { key: key.clone(), members: vec![value.clone()] }), "0601016b010176"),
+        (Op::Set(SetOp::Pop { key: key.clone(), count: Some(2), seed: 9 }), "0602016b010209"),
+        (
+            Op::Set(SetOp::Move { from: key.clone(), to: value.clone(), member: value.clone() }),
+            "0603016b01760176",
+        ),
+        (
+            Op::Set(SetOp::Store { to: value.clone(), how: Combine::Diff, keys: vec![key.clone()] }),
+            "060401760201016b",
+        ),
     ];
     for (op, expected) in cases {
         assert_eq!(hex(&op), expected, "{op:?}");
@@ -176,4 +219,37 @@ fn a_string_never_grows_beyond_its_limit() {
     }
     assert!(keys(&driver).is_empty());
     assert_eq!(one(&mut driver, 1, range(limit - 1)), Response::Count(limit as i64));
+}
+
+#[test]
+fn which_members_are_popped_follows_from_the_seed_and_another_seed_pops_others() {
+    let popped = |seed| {
+        let mut driver = Driver::new();
+        let members = (0..1_000).map(|n| Blob::from(format!("m{n}"))).collect();
+        driver.run(1, Op::Set(SetOp::Add { key: Blob::from("k"), members }));
+        one(&mut driver, 1, Op::Set(SetOp::Pop { key: Blob::from("k"), count: Some(5), seed }))
+    };
+    assert_eq!(popped(1), popped(1));
+    assert_ne!(popped(1), popped(2));
+}
+
+#[test]
+fn an_operation_that_would_visit_too_many_elements_is_refused_and_changes_nothing() {
+    let mut driver = Driver::new();
+    let limit = limits::OPERATION_ELEMENTS_MAX;
+    for part in 0..2 {
+        let members = (0..=limit / 2).map(|n| Blob::from(format!("{part}/{n}"))).collect();
+        driver.run(1, Op::Set(SetOp::Add { key: Blob::from("k"), members }));
+    }
+    let digest = driver.machine.state().head().user_hash;
+    let (key, to) = (Blob::from("k"), Blob::from("to"));
+    let store = SetOp::Store { to: to.clone(), how: Combine::Union, keys: vec![key.clone()] };
+    for op in [
+        Op::Key(KeyOp::Copy { from: key.clone(), to: to.clone(), replace: true }),
+        Op::Set(SetOp::Pop { key: key.clone(), count: Some(limit + 1), seed: 1 }),
+        Op::Set(store),
+    ] {
+        assert_eq!(one(&mut driver, 1, op), Response::Rejected(Reject::TooManyElements { limit }));
+    }
+    assert_eq!(driver.machine.state().head().user_hash, digest);
 }

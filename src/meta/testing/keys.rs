@@ -3,12 +3,13 @@
 //! Not here: records (`model`), single promises of keys (`key_promises`).
 //! Must always hold: the model is written the slow, obvious way and knows no chunks, objects or sweeping.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use metad_raft::StateMachine;
 use proptest::prelude::*;
 
+use super::collections::{self, run_hash, run_set};
 use super::key_promises::{keys, replies};
 use super::{Driver, content};
 use crate::codec::Blob;
@@ -24,12 +25,17 @@ use crate::meta::response::{Reject, Response};
 pub enum Held {
     /// A string.
     Text(Vec<u8>),
+    /// A hash.
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    /// A set.
+    Set(BTreeSet<Vec<u8>>),
 }
 
 /// The obvious state: what each key holds and when it expires, 0 for never.
 pub type Model = BTreeMap<Bytes, (Held, u64)>;
 
-fn name() -> impl Strategy<Value = Blob> {
+/// One of a few keys.
+pub fn name() -> impl Strategy<Value = Blob> {
     (0..5u8).prop_map(|n| Blob::from(format!("key{n}")))
 }
 
@@ -91,7 +97,7 @@ fn key_op() -> impl Strategy<Value = KeyOp> {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    prop_oneof![3 => text_op().prop_map(Op::Str), 2 => key_op().prop_map(Op::Key)]
+    prop_oneof![3 => text_op().prop_map(Op::Str), 2 => key_op().prop_map(Op::Key), 5 => collections::op()]
 }
 
 /// The moment of an expiry; `None` when it has passed.
@@ -110,11 +116,14 @@ fn put(state: &mut Model, key: &Blob, held: Held, at: Option<u64>) {
     };
 }
 
-fn run(state: &mut Model, now: u64, op: &Op) -> Response {
+/// What an operation does and answers; `seen` is what the machine answered.
+fn run(state: &mut Model, now: u64, op: &Op, seen: &Response) -> Response {
     state.retain(|_, (_, at)| *at == 0 || *at > now);
     match op {
         Op::Key(op) => run_key(state, now, op),
         Op::Str(op) => run_text(state, now, op).unwrap_or_else(Response::Rejected),
+        Op::Hash(op) => run_hash(state, op).unwrap_or_else(Response::Rejected),
+        Op::Set(op) => run_set(state, op, seen).unwrap_or_else(Response::Rejected),
         other => panic!("not an operation on keys: {other:?}"),
     }
 }
@@ -176,6 +185,7 @@ fn text(state: &Model, key: &Blob) -> Result<Option<(Vec<u8>, u64)>, Reject> {
     match state.get(&key.0) {
         None => Ok(None),
         Some((Held::Text(bytes), at)) => Ok(Some((bytes.clone(), *at))),
+        Some(_) => Err(Reject::WrongType),
     }
 }
 
@@ -281,10 +291,11 @@ proptest! {
             let (part, later) = rest.split_at(rest.len().min(*take));
             for (op, ms) in part {
                 now += ms;
-                let answer = run(&mut expected, now, op);
                 driver.append(now, vec![op.clone()]);
                 reference.append(now, vec![op.clone()]);
-                prop_assert_eq!(replies(&mut reference), vec![answer], "{:?}", op);
+                let seen = replies(&mut reference);
+                let answer = run(&mut expected, now, op, &seen[0]);
+                prop_assert_eq!(seen, vec![answer], "{:?}", op);
             }
             driver.apply_all(*chunk);
             if *restart {
@@ -307,6 +318,8 @@ proptest! {
         let long = |held: &Held| match held {
             Held::Text(bytes) if bytes.len() <= limits::INLINE_BYTES => 0,
             Held::Text(bytes) => bytes.len().div_ceil(limits::CHUNK_BYTES) as u64,
+            Held::Hash(fields) => fields.len() as u64,
+            Held::Set(members) => members.len() as u64,
         };
         let elements: u64 = expected.values().map(|(held, _)| long(held)).sum();
         prop_assert_eq!(stored(&driver, Kind::Element), elements);
