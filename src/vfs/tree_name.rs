@@ -52,12 +52,13 @@ pub(super) fn candidate<'a>(
 }
 
 /// Labels as they stand in a file's block. Empty ones, repeated ones and those that would not leave room for a name
-/// are left out.
+/// are left out. Dots and blanks at the end go away: a file without a suffix would end with them, which Windows and SMB
+/// do not take.
 pub(super) fn pack_labels<'l>(labels: impl Iterator<Item = &'l str>) -> Vec<u8> {
     let mut packed = Vec::new();
     let mut seen: Vec<Cow<'_, str>> = Vec::new();
     for label in labels {
-        let label = legal(label.trim());
+        let label = legal(label.trim().trim_end_matches(|c: char| c == '.' || c.is_whitespace()));
         let fits = (1..=NAME_BYTES_MAX / 2).contains(&label.len()) && packed.len() < NAME_BYTES_MAX * 4;
         if fits && label != "_" && !seen.contains(&label) {
             packed.extend_from_slice(label.as_bytes());
@@ -102,6 +103,16 @@ fn marked(name: &str, suffix_len: usize, mark: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_label_leaves_no_dot_or_blank_at_the_end_of_a_name() {
+        let packed = pack_labels(["Cut. .", "...", " . "].into_iter());
+        assert_eq!(candidate("Brazil", 0, &packed, b"id", 1), "Brazil - Cut");
+        assert!(
+            candidate("Brazil", 0, &packed, b"id", 2).starts_with("Brazil ["),
+            "of the others nothing is left"
+        );
+    }
 
     fn names(clean: &str, labels: &[&str], count: u16) -> Vec<String> {
         let packed = pack_labels(labels.iter().copied());
