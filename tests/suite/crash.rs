@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::Client;
 use crate::support::node::{Home, Node, SOON, eventually, walk};
-use crate::support::random::Random;
+use crate::support::random::{Random, number};
 
 /// Crashes where nobody says how many.
 const CRASHES: u64 = 12;
@@ -257,10 +257,6 @@ fn library() -> Vec<Value> {
 /// The files of the library with their inodes and times.
 fn library_of(node: &Node) -> Vec<(String, u64, String)> {
     node.tree().into_iter().filter(|(path, ..)| path.contains("Film")).collect()
-}
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }
 
 #[test]

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::names::objections;
 use crate::support::node::{Home, Node, open_error, walk, within};
+use crate::support::random::{Random, number};
 
 /// How soon a change over HTTP shows in the mount.
 const VISIBLE: Duration = Duration::from_secs(1);
@@ -207,6 +208,126 @@ fn hostile_titles_come_out_legal_and_all_of_them_come_out() {
     let read: BTreeSet<_> =
         paths.iter().map(|p| fs::read_to_string(home.path("mnt").join(p)).unwrap()).collect();
     assert_eq!(read.len(), records.len(), "each path has its own file's bytes");
+}
+
+/// What hostile values are made of.
+const PIECES: [&str; 32] = [
+    "a",
+    "B",
+    ".",
+    "..",
+    "/",
+    "\\",
+    ":",
+    " ",
+    "\0",
+    "\n",
+    "\u{202e}",
+    "é",
+    "e\u{301}",
+    "👩\u{200d}🚀",
+    "CON",
+    "nul",
+    "%",
+    "|",
+    "1",
+    "0",
+    "-",
+    "S01E02",
+    "{",
+    "}",
+    "<",
+    "İ",
+    "ß",
+    "ſ",
+    "\u{212a}",
+    "\u{feff}",
+    "\u{200b}",
+    "\u{7f}",
+];
+/// Properties that the default rules look at.
+const PROPERTIES: [&str; 16] = [
+    "title",
+    "fileName",
+    "fileType",
+    "videoType",
+    "season",
+    "episode",
+    "year",
+    "extension",
+    "artist",
+    "album",
+    "track",
+    "subtitleLanguage",
+    "edition",
+    "version",
+    "extra",
+    "aired",
+];
+
+fn hostile(random: &mut Random, n: u64) -> Value {
+    let mut metadata = json!({"filePath": format!("f{n}")});
+    for name in PROPERTIES {
+        let kinds = ["video", "audio", "subtitle", "image", "tvshow", "movie"];
+        let value = if name.ends_with("Type") && random.below(10) > 0 {
+            kinds[random.below(6) as usize].to_owned()
+        } else {
+            (0..random.below(7)).map(|_| PIECES[random.below(32) as usize]).collect()
+        };
+        if random.below(2) == 0 {
+            metadata[name] = json!(value);
+        }
+    }
+    json!({"hashId": format!("h{n}"), "metadata": metadata})
+}
+
+#[test]
+fn random_hostile_records_all_have_a_legal_path_of_their_own_and_keep_it() {
+    const RECORDS: u64 = 3000;
+    let mut random = Random(number("METAD_SEED", 2));
+    let home = Home::new();
+    let node = home.start();
+    node.import(&(0..RECORDS).map(|n| hostile(&mut random, n)).collect::<Vec<_>>());
+    // Some change their minds, some go.
+    let again: Vec<Value> = (0..RECORDS / 10).map(|n| hostile(&mut random, 7 * n)).collect();
+    node.import(&again);
+    let gone = 50;
+    for n in 0..gone {
+        assert_eq!(node.ask("DELETE", &format!("/meta/h{}", 11 * n), "").status, 200);
+    }
+    node.follow();
+    let before = node.paths();
+    assert_eq!(before.len() as u64, RECORDS - gone);
+    assert_eq!(objections(&before), Vec::<String>::new());
+    assert_eq!(node.ask("POST", "/api/fuse/refresh", "").status, 200);
+    assert_eq!(node.paths(), before, "read again as a whole");
+    node.kill();
+    fs::remove_dir_all(home.path("data/state")).unwrap();
+    assert_eq!(home.start().paths(), before, "rebuilt from the log");
+}
+
+#[test]
+fn other_rules_move_the_tree_at_once_and_stay_in_force_after_a_crash() {
+    let home = Home::new();
+    let Some(node) = home.start_mounted() else { return };
+    node.import(&films(9));
+    node.follow();
+    let inodes = |node: &Node| node.tree().into_iter().map(|(_, inode, _)| inode).collect::<BTreeSet<_>>();
+    let before = inodes(&node);
+    let rules = "version = 1\n[[view]]\nname = \"\"\n[[view.rule]]\nname = \"flat\"\npath = 'All/{title} {fileName}'\n";
+    let answer = node.ask("PUT", "/v1/rules", rules);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let point = home.path("mnt");
+    within(VISIBLE, "the new layout", || point.join("All/Film 0 f0.mkv").exists().then_some(()));
+    node.follow();
+    let moved = walk(&point);
+    assert_eq!(moved.len(), 9);
+    assert!(moved.iter().all(|path| path.starts_with("All/Film ")), "{moved:?}");
+    assert_eq!(inodes(&node), before, "a file keeps its number under other rules");
+    node.kill();
+    let node = home.start_mounted().expect("it could mount before");
+    assert_eq!(walk(&point), moved);
+    assert_eq!(node.ask("GET", "/v1/rules", "").text(), rules);
 }
 
 #[test]

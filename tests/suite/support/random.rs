@@ -25,3 +25,8 @@ impl Random {
         Self(self.next())
     }
 }
+
+/// A number that the caller may set in the environment.
+pub fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+}
