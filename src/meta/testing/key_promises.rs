@@ -143,6 +143,22 @@ fn operations_keep_their_bytes_in_the_log() {
 }
 
 #[test]
+fn answers_keep_their_bytes_in_the_sessions() {
+    let cases = [
+        (Reject::WrongType, "0603"),
+        (Reject::NotInteger, "0604"),
+        (Reject::NotFloat, "0605"),
+        (Reject::Overflow, "0606"),
+        (Reject::NoSuchKey, "0607"),
+        (Reject::TooLong { limit: 5 }, "060805"),
+        (Reject::TooManyElements { limit: 5 }, "060905"),
+    ];
+    for (reject, expected) in cases {
+        assert_eq!(hex(&Response::Rejected(reject)), expected);
+    }
+}
+
+#[test]
 fn a_key_whose_time_has_come_is_gone_for_readers_and_writers_though_others_are_removed_first() {
     let mut driver = Driver::new();
     let many = limits::EXPIRED_KEYS_PER_ENTRY + 9;
