@@ -12,6 +12,8 @@ mod identity;
 mod lock;
 mod observe;
 mod runtime;
+#[cfg(test)]
+mod tree_tests;
 
 use std::net::SocketAddr;
 use std::path::Path;
