@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metad_raft::consensus::{self, RaftReplicator};
 use metad_raft::noop::{self, NoOpReplicator};
 use metad_raft::{Fatal, PosixMetadataReplicator, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -230,20 +231,22 @@ async fn start_log(
     config: &Config,
     machine: Arc<MetaMachine>,
 ) -> Result<Arc<dyn PosixMetadataReplicator>, NodeError> {
-    match config.node.mode {
-        Mode::Noop => {}
+    let dir = config.node.data_dir.join("log");
+    let replicator: Arc<dyn PosixMetadataReplicator> = match config.node.mode {
+        Mode::Noop => {
+            let mut options = noop::Options::new(dir);
+            options.durability = match config.node.durability {
+                Durability::Os => noop::Durability::Os,
+                Durability::Fsync => noop::Durability::Fsync,
+            };
+            Arc::new(NoOpReplicator::new(options))
+        }
         Mode::Raft if config.cluster.peers.is_empty() => {
-            tracing::info!("one voter: its log is a local journal with fsync");
+            Arc::new(RaftReplicator::new(consensus::Options::new(dir)))
         }
         Mode::Raft => return Err(not_yet("several nodes (--peers)")),
         Mode::Flock => return Err(not_yet("flock mode")),
-    }
-    let mut options = noop::Options::new(config.node.data_dir.join("log"));
-    options.durability = match config.node.durability {
-        Durability::Os => noop::Durability::Os,
-        Durability::Fsync => noop::Durability::Fsync,
     };
-    let replicator = Arc::new(NoOpReplicator::new(options));
     replicator.start(machine).await?;
     Ok(replicator)
 }
