@@ -40,6 +40,8 @@ const IDLE: Duration = Duration::from_secs(limits::DERIVED_IDLE_SECONDS);
 
 /// Derived events of a range of ids, sorted.
 struct Window {
+    /// Generation of the content: clearing leaves nothing of it.
+    generation: u32,
     /// Ids after this one are covered, up to that of the last event.
     after: EventId,
     events: Vec<Event>,
@@ -56,8 +58,9 @@ impl History {
                     return Ok(page);
                 }
             }
-            if let Some(page) = tail_page(state, floor, after.max(floor), count)? {
+            if let Some(mut page) = tail_page(state, floor, after.max(floor), count)? {
                 self.forget_when_idle();
+                page.compacted = after < floor;
                 return Ok(page);
             }
             // The tail was trimmed between the two looks: look again.
@@ -82,6 +85,7 @@ impl History {
     fn window(&self, state: &State, after: EventId, upto: EventId) -> Result<Arc<Window>, Fatal> {
         let mut remembered = self.window.lock();
         if let Some((window, used)) = remembered.as_mut()
+            && window.generation == state.head().counters.generation
             && window.after <= after
             && window.events.last().is_some_and(|e| e.id > after)
         {
@@ -95,7 +99,8 @@ impl History {
 
     /// Gives the memory of a window back that nobody pages through any more.
     fn forget_when_idle(&self) {
-        let mut remembered = self.window.lock();
+        // Somebody who derives a window holds the lock for the whole scan: then it is not idle.
+        let Some(mut remembered) = self.window.try_lock() else { return };
         if remembered.as_ref().is_some_and(|(_, used)| used.elapsed() >= IDLE) {
             *remembered = None;
         }
@@ -187,7 +192,7 @@ fn derive(state: &State, after: EventId, upto: EventId) -> Result<Window, Fatal>
         keep_lowest(&mut events);
     }
     events.sort_unstable_by_key(|e| e.id);
-    Ok(Window { after, events })
+    Ok(Window { generation, after, events })
 }
 
 /// Keeps a window's worth of the lowest ids and answers the highest of them.
@@ -210,6 +215,7 @@ fn collect(id: &Bytes, record: &Record, after: EventId, upto: EventId, out: &mut
     }
     for property in &record.properties {
         let kind = if matches!(property.value, Value::Deleted) { EventKind::Del } else { EventKind::Set };
-        push(property.event, kind, property.name.clone());
+        // A copy: a slice would keep the whole record in memory for as long as the window lives.
+        push(property.event, kind, Bytes::copy_from_slice(&property.name));
     }
 }

@@ -6,14 +6,17 @@
 //!
 //! This is the main lever of performance: while one entry is on its way to disk, the next one fills up.
 //!
-//! Not here: what operations do. Must always hold: a request's operations stay together and in order; back-pressure
+//! Not here: what operations do. Must always hold: a request's operations stay together and in order; requests enter
+//! the log in the order in which they were handed over, because all entries are proposed by one task; back-pressure
 //! comes before proposing, never after; every request hears exactly one outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use metad_raft::{PosixMetadataReplicator, Proposal, ReplicateError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use metad_raft::{Fut, PosixMetadataReplicator, Proposal, ReplicateError};
+use tokio::sync::{mpsc, oneshot};
 
 use super::entry::{Entry, FEATURE_LEVEL, HandOver, OpId};
 use super::machine::MetaMachine;
@@ -41,7 +44,6 @@ pub struct Intake {
 struct Packer {
     requests: mpsc::UnboundedReceiver<Request>,
     waiting_bytes: Arc<AtomicUsize>,
-    in_flight: Arc<Semaphore>,
     replicator: Arc<dyn PosixMetadataReplicator>,
     machine: Arc<MetaMachine>,
     clock: Arc<dyn Clock>,
@@ -65,7 +67,6 @@ impl Intake {
         let packer = Packer {
             requests,
             waiting_bytes: Arc::clone(&waiting_bytes),
-            in_flight: Arc::new(Semaphore::new(limits::ENTRIES_IN_FLIGHT_MAX)),
             replicator,
             machine,
             clock,
@@ -99,19 +100,28 @@ impl Intake {
 
 impl Packer {
     async fn run(mut self) {
-        let mut left = None;
+        let replicator = Arc::clone(&self.replicator);
+        // Polled by this task alone: entries are handed to the log in the order in which they were packed.
+        let mut flights: FuturesUnordered<Fut<'_, ()>> = FuturesUnordered::new();
+        let (mut left, mut open) = (None, true);
         loop {
-            let first = match left.take() {
-                Some(request) => request,
-                None => match self.requests.recv().await {
-                    Some(request) => request,
-                    None => return,
-                },
-            };
-            let Ok(permit) = Arc::clone(&self.in_flight).acquire_owned().await else { return };
-            let (batch, rest) = self.collect(first);
-            left = rest;
-            self.propose(batch, permit);
+            let room = flights.len() < limits::ENTRIES_IN_FLIGHT_MAX;
+            let mut next = if room { left.take() } else { None };
+            if next.is_none() {
+                tokio::select! {
+                    Some(()) = flights.next(), if !flights.is_empty() => {}
+                    request = self.requests.recv(), if room && open => {
+                        open = request.is_some();
+                        next = request;
+                    }
+                    else => return,
+                }
+            }
+            if let Some(first) = next {
+                let (batch, rest) = self.collect(first);
+                left = rest;
+                flights.push(self.propose(batch, replicator.as_ref()));
+            }
         }
     }
 
@@ -130,7 +140,12 @@ impl Packer {
         (batch, None)
     }
 
-    fn propose(&mut self, batch: Vec<Request>, permit: OwnedSemaphorePermit) {
+    /// Packs requests into an entry and hands it to the log; the future ends when everybody has heard the outcome.
+    fn propose<'r>(
+        &mut self,
+        batch: Vec<Request>,
+        replicator: &'r dyn PosixMetadataReplicator,
+    ) -> Fut<'r, ()> {
         let id = OpId { node: self.node, boot: self.boot, seq: self.next_seq };
         self.next_seq += 1;
         let mut ops = Vec::with_capacity(batch.iter().map(|r| r.ops.len()).sum());
@@ -146,47 +161,26 @@ impl Packer {
             stamp_ms: self.clock.now_ms(),
             hand_overs: vec![hand_over],
         };
-        let proposal = Proposal { ops: entry.encode() };
-        let flight = Flight {
-            id,
-            parts,
-            replicator: Arc::clone(&self.replicator),
-            machine: Arc::clone(&self.machine),
-            acknowledged: self.acknowledged.clone(),
-        };
-        tokio::spawn(async move {
-            flight.land(proposal).await;
-            drop(permit);
-        });
-    }
-}
-
-/// An entry on its way.
-struct Flight {
-    id: OpId,
-    /// Number of operations and reply channel of each request in it.
-    parts: Vec<(usize, oneshot::Sender<Result<Written, ServiceError>>)>,
-    replicator: Arc<dyn PosixMetadataReplicator>,
-    machine: Arc<MetaMachine>,
-    acknowledged: Acknowledged,
-}
-
-impl Flight {
-    async fn land(self, proposal: Proposal) {
-        let mut applied = self.machine.waiters().register(self.id);
-        let refusal = match self.replicator.replicate(vec![proposal]).await.pop() {
-            Some(Ok(_)) => None,
-            Some(Err(error)) => Some(translate(&error)),
-            None => Some(ServiceError::Stopped { applied: AppliedState::Unknown }),
-        };
-        // Applied here before the replicator said so: the outcome is in the channel already.
-        let outcome = match refusal {
-            None => applied.try_recv().map_err(|_| ServiceError::Stopped { applied: AppliedState::Unknown }),
-            Some(error) => Err(error),
-        };
-        self.machine.waiters().forget(self.id);
-        self.acknowledged.done(self.id.seq);
-        deliver(self.parts, outcome);
+        let (machine, acknowledged) = (Arc::clone(&self.machine), self.acknowledged.clone());
+        let mut applied = machine.waiters().register(id);
+        let answer = replicator.replicate(vec![Proposal { ops: entry.encode() }]);
+        Box::pin(async move {
+            let refusal = match answer.await.pop() {
+                Some(Ok(_)) => None,
+                Some(Err(error)) => Some(translate(&error)),
+                None => Some(ServiceError::Stopped { applied: AppliedState::Unknown }),
+            };
+            // Applied here before the replicator said so: the outcome is in the channel already.
+            let outcome = match refusal {
+                None => {
+                    applied.try_recv().map_err(|_| ServiceError::Stopped { applied: AppliedState::Unknown })
+                }
+                Some(error) => Err(error),
+            };
+            machine.waiters().forget(id);
+            acknowledged.done(id.seq);
+            deliver(parts, outcome);
+        })
     }
 }
 
@@ -264,5 +258,63 @@ mod tests {
             acknowledged.done(seq);
             assert_eq!(acknowledged.floor(), floor);
         }
+    }
+
+    /// Takes every proposal and remembers in which order they came; nothing is ever applied.
+    struct Recorder(parking_lot::Mutex<Vec<u64>>);
+
+    impl PosixMetadataReplicator for Recorder {
+        fn start(
+            &self,
+            _machine: Arc<dyn metad_raft::StateMachine>,
+        ) -> Fut<'_, Result<(), metad_raft::StartError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn replicate(&self, batch: Vec<Proposal>) -> Fut<'_, Vec<Result<u64, ReplicateError>>> {
+            for proposal in &batch {
+                let entry = Entry::decode(&proposal.ops).unwrap();
+                self.0.lock().extend(entry.hand_overs.iter().map(|h| h.id.seq));
+            }
+            // Answered later, and by another thread's leave: the order of the calls is what counts.
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                batch.iter().map(|_| Err(ReplicateError::Busy)).collect()
+            })
+        }
+
+        fn read_barrier(&self, _deadline: std::time::Instant) -> Fut<'_, Result<u64, ReplicateError>> {
+            Box::pin(async { Err(ReplicateError::Stopped) })
+        }
+
+        fn status(&self) -> tokio::sync::watch::Receiver<metad_raft::Status> {
+            unreachable!("the intake never looks at the status")
+        }
+
+        fn stop(&self) -> Fut<'_, ()> {
+            Box::pin(async {})
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn requests_enter_the_log_in_the_order_in_which_they_were_handed_over() {
+        use crate::clock::ManualClock;
+        use crate::codec::Blob;
+        use crate::meta::op::RecordOp;
+        use crate::meta::store::shelf::MemoryShelf;
+
+        let recorder = Arc::new(Recorder(parking_lot::Mutex::default()));
+        let machine = Arc::new(MetaMachine::open(Box::new(MemoryShelf::default())).unwrap());
+        let log = Arc::clone(&recorder) as Arc<dyn PosixMetadataReplicator>;
+        let intake = Intake::start(log, machine, Arc::new(ManualClock::at(1)), 1, 1);
+        // Each as large as an entry, so that several are on their way at once.
+        let value = Blob::from(vec![b'x'; limits::ENTRY_PACK_BYTES]);
+        let put = || {
+            let properties = vec![(Blob::from("p"), value.clone())];
+            Op::Record(RecordOp::Put { id: Blob::from("a"), properties })
+        };
+        let outcomes = futures_util::future::join_all((0..40).map(|_| intake.submit(vec![put()]))).await;
+        assert!(outcomes.iter().all(|o| *o == Err(ServiceError::Busy)));
+        assert_eq!(*recorder.0.lock(), (1..=40).collect::<Vec<u64>>());
     }
 }

@@ -103,6 +103,15 @@ pub fn record_id(key: &Bytes) -> Option<Bytes> {
         .then(|| key.slice(RECORD_PREFIX..))
 }
 
+/// The same place of the key's order in another generation, for cursors that outlive a clearing.
+pub fn in_generation(key: &[u8], generation: u32) -> Bytes {
+    let mut moved = BytesMut::from(key);
+    if let Some(bytes) = moved.get_mut(1..5) {
+        bytes.copy_from_slice(&generation.to_be_bytes());
+    }
+    moved.freeze()
+}
+
 /// First key of a kind in a generation.
 pub fn first_of(kind: Kind, generation: u32) -> Bytes {
     let mut key = BytesMut::with_capacity(5);

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use metad_raft::{Fatal, Fut, PosixMetadataReplicator, StateMachine, Status};
 
 use super::apply::record::{is_listed, read_value};
+use super::counters::Counters;
 use super::feed::FeedReader;
 use super::history::History;
 use super::intake::{Intake, translate};
@@ -84,7 +85,7 @@ impl LogService {
         &self,
         mut cursor: Option<Bytes>,
         count: usize,
-        mut visit: impl FnMut(&dyn View, u64, Bytes, Record) -> Result<(), Fatal>,
+        mut visit: impl FnMut(&dyn View, &Counters, Bytes, Record) -> Result<(), Fatal>,
     ) -> Result<(Option<Bytes>, u64), Fatal> {
         let state = self.machine.state();
         let mut left = count.max(1);
@@ -92,7 +93,10 @@ impl LogService {
             let pinned = state.pinned();
             let counters = pinned.head().counters;
             let index = pinned.head().applied.index;
-            let from = cursor.unwrap_or_else(|| layout::first_of(Kind::Record, counters.generation));
+            let from = match &cursor {
+                Some(cursor) => layout::in_generation(cursor, counters.generation),
+                None => layout::first_of(Kind::Record, counters.generation),
+            };
             let to = layout::end_of(Kind::Record, counters.generation);
             let page = pinned.scan(&from, &to, left.min(limits::SCAN_PAGE_KEYS))?;
             let Some((last, _)) = page.last() else { return Ok((None, index)) };
@@ -101,7 +105,7 @@ impl LogService {
             for (key, stored) in page {
                 let id = layout::record_id(&key).ok_or_else(|| Fatal::new("a record's key has no id"))?;
                 let record = Record::decode(&stored).map_err(|e| Fatal::with("decode a record", e))?;
-                visit(&pinned, counters.now_ms, id, record)?;
+                visit(&pinned, &counters, id, record)?;
             }
             if left == 0 {
                 return Ok((cursor, index));
@@ -160,7 +164,7 @@ impl MetadataService for LogService {
         Box::pin(async move {
             self.freshen(options).await?;
             let mut ids = Vec::new();
-            let visit = |_: &dyn View, _, id, record: Record| {
+            let visit = |_: &dyn View, _: &Counters, id, record: Record| {
                 if is_listed(&record) {
                     ids.push(id);
                 }
@@ -216,9 +220,9 @@ impl MetadataService for LogService {
     }
 
     fn scan(&self, cursor: Option<Bytes>, count: usize) -> Result<ScanPage, ServiceError> {
-        let generation = self.machine.state().head().counters.generation;
         let mut records = Vec::new();
-        let visit = |view: &dyn View, now_ms, id: Bytes, record: Record| {
+        let visit = |view: &dyn View, counters: &Counters, id: Bytes, record: Record| {
+            let (generation, now_ms) = (counters.generation, counters.now_ms);
             let live =
                 if record.is_deleted() { None } else { view_of(view, generation, now_ms, &id, &record)? };
             records.extend(live.map(|view| (id, view)));
@@ -231,8 +235,8 @@ impl MetadataService for LogService {
     fn scan_stored(&self, cursor: Option<Bytes>, count: usize) -> Result<StoredPage, ServiceError> {
         let mut now_ms = self.machine.state().head().counters.now_ms;
         let mut records = Vec::with_capacity(count);
-        let visit = |_: &dyn View, at_ms, id, record: Record| {
-            now_ms = at_ms;
+        let visit = |_: &dyn View, counters: &Counters, id, record: Record| {
+            now_ms = counters.now_ms;
             if !record.is_deleted() {
                 records.push((id, record));
             }

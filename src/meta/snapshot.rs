@@ -10,8 +10,9 @@
 //! Not here: files and transfer (`metad-raft`). Must always hold: the blocks contain exactly the content that the state
 //! hash covers, in key order; a block that was changed on the way is refused.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
@@ -57,6 +58,7 @@ pub fn decode_block(block: &Bytes) -> Result<Vec<(Bytes, Bytes)>, CodecError> {
 
 /// What a running snapshot and the write-behind thread share.
 pub struct Capture {
+    number: u64,
     /// The snapshot's index: what is written for later entries must not be read.
     index: u64,
     /// Keys before this one were read.
@@ -90,6 +92,9 @@ pub struct Source {
     state: Arc<State>,
     store: Arc<dyn StateStore>,
     head: Head,
+    number: u64,
+    /// Pairs that were read and are not in a block yet.
+    pending: VecDeque<(Bytes, Bytes)>,
     done: bool,
 }
 
@@ -107,12 +112,20 @@ impl Source {
         let next = super::state::Batch { head: head.clone(), ..Default::default() };
         let open = std::mem::replace(&mut queue.open, next);
         queue.closed.push_back(open);
+        let number = state.captures.fetch_add(1, Ordering::Relaxed);
         let (index, cursor, saved) = (head.applied.index, Bytes::new(), BTreeMap::new());
-        *capture = Some(Capture { index, cursor, saved });
+        *capture = Some(Capture { number, index, cursor, saved });
         drop(queue);
         drop(capture);
         state.moved.notify_all();
-        Ok(Self { state: Arc::clone(state), store: state.store(), head, done: false })
+        Ok(Self {
+            state: Arc::clone(state),
+            store: state.store(),
+            head,
+            number,
+            pending: VecDeque::new(),
+            done: false,
+        })
     }
 
     /// Waits until the store has reached the snapshot's index.
@@ -134,11 +147,12 @@ impl Source {
 
     /// The next pairs of content in key order; empty at the end.
     fn next_pairs(&mut self) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
-        let mut guard = self.state.capture.lock();
-        let capture = guard.as_mut().ok_or_else(|| Fatal::new("the snapshot was abandoned"))?;
-        let mut bytes = 0;
-        let mut pairs = Vec::new();
-        while bytes < limits::SNAPSHOT_BLOCK_BYTES && !self.done {
+        let state = Arc::clone(&self.state);
+        let mut guard = state.capture.lock();
+        let capture = guard.as_mut().filter(|capture| capture.number == self.number);
+        let capture =
+            capture.ok_or_else(|| Fatal::new("the state was replaced while a snapshot was read"))?;
+        while self.pending.is_empty() && !self.done {
             let from = capture.cursor.clone();
             let stored = self.store.scan(&from, END, limits::SNAPSHOT_SCAN_KEYS)?;
             let full = stored.len() == limits::SNAPSHOT_SCAN_KEYS;
@@ -148,13 +162,22 @@ impl Source {
             self.done = upto.is_none();
             capture.cursor = upto.unwrap_or_else(|| Bytes::from_static(END));
             let generation = self.head.counters.generation;
-            let content = page.into_iter().filter(|(key, _)| layout::is_content(key, generation));
-            for (key, value) in content {
-                bytes += key.len() + value.len();
-                pairs.push((key, value));
-            }
+            self.pending.extend(page.into_iter().filter(|(key, _)| layout::is_content(key, generation)));
         }
-        Ok(pairs)
+        drop(guard);
+        Ok(self.take_block())
+    }
+
+    /// One block's worth of what was read: a page of large records becomes several blocks.
+    fn take_block(&mut self) -> Vec<(Bytes, Bytes)> {
+        let (mut pairs, mut bytes) = (Vec::new(), 0);
+        while bytes < limits::SNAPSHOT_BLOCK_BYTES
+            && let Some((key, value)) = self.pending.pop_front()
+        {
+            bytes += key.len() + value.len();
+            pairs.push((key, value));
+        }
+        pairs
     }
 }
 
@@ -201,7 +224,10 @@ impl SnapshotSource for Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        *self.state.capture.lock() = None;
+        let mut capture = self.state.capture.lock();
+        if capture.as_ref().is_some_and(|capture| capture.number == self.number) {
+            *capture = None;
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use metad_raft::{Applied, Fatal};
@@ -59,6 +60,8 @@ struct Overlay {
     map: BTreeMap<Bytes, Slot>,
     bytes: usize,
     head: Head,
+    /// As in [`Queue::life`].
+    life: u64,
 }
 
 /// Changes of whole chunks on their way into the store.
@@ -66,6 +69,8 @@ struct Overlay {
 pub(super) struct Batch {
     pub(super) head: Head,
     pub(super) changes: HashMap<Bytes, Option<Bytes>>,
+    /// What it costs in RAM, overwritten values included.
+    pub(super) bytes: usize,
 }
 
 /// What the write-behind thread waits for.
@@ -77,6 +82,10 @@ pub(super) struct Queue {
     pub(super) flushed: u64,
     /// Index up to which the store has been written.
     pub(super) written: u64,
+    /// What all batches cost that are not in the store yet, the one being written included.
+    pub(super) bytes: usize,
+    /// Rises with each switch of stores: a batch of an earlier life is nobody's business any more.
+    pub(super) life: u64,
     /// Everything that is queued is to be written without waiting for more.
     pub(super) hurry: bool,
     pub(super) stop: bool,
@@ -91,6 +100,8 @@ pub struct State {
     pub(super) queue: Mutex<Queue>,
     pub(super) moved: Condvar,
     pub(super) capture: Mutex<Option<Capture>>,
+    /// Number of the next capture, so that only its own reader takes it back.
+    pub(super) captures: AtomicU64,
 }
 
 impl State {
@@ -102,6 +113,7 @@ impl State {
             queue: Mutex::default(),
             moved: Condvar::new(),
             capture: Mutex::default(),
+            captures: AtomicU64::new(1),
         };
         state.overlay.write().head = head.clone();
         let mut queue = state.queue.lock();
@@ -113,12 +125,15 @@ impl State {
 
     /// Replaces everything by another store, as after the installation of a snapshot.
     pub fn switch(&self, store: Arc<dyn StateStore>, head: Head) {
+        // A snapshot of the old content cannot be finished: its reader is told.
+        *self.capture.lock() = None;
         let mut overlay = self.overlay.write();
         let mut queue = self.queue.lock();
         *self.store.write() = store;
-        *overlay = Overlay { head: head.clone(), ..Overlay::default() };
+        let life = queue.life + 1;
+        *overlay = Overlay { head: head.clone(), life, ..Overlay::default() };
         let (flushed, stop) = (queue.flushed, queue.stop);
-        *queue = Queue { written: head.applied.index, flushed, stop, ..Queue::default() };
+        *queue = Queue { written: head.applied.index, flushed, stop, life, ..Queue::default() };
         queue.open.head = head;
         self.moved.notify_all();
     }
@@ -134,6 +149,9 @@ impl State {
         }
         // The write-behind thread sleeps while nothing waits, and until a batch is full otherwise.
         let mut wake = queue.open.changes.is_empty() && queue.closed.is_empty();
+        let bytes: usize = changes.iter().map(|(k, v)| cost(k, v.as_ref())).sum();
+        queue.bytes += bytes;
+        queue.open.bytes += bytes;
         queue.open.changes.extend(changes.iter().map(|(k, v)| (k.clone(), v.clone())));
         queue.open.head = head.clone();
         if queue.open.changes.len() >= limits::STORE_BATCH_KEYS {
@@ -159,14 +177,13 @@ impl State {
     }
 
     fn wait_for_room(&self) -> Result<(), Fatal> {
-        if self.overlay.read().bytes < limits::OVERLAY_BYTES_MAX {
+        let mut queue = self.queue.lock();
+        if queue.bytes < limits::OVERLAY_BYTES_MAX {
             return Ok(());
         }
-        let mut queue = self.queue.lock();
         queue.hurry = true;
         self.moved.notify_all();
-        while queue.failure.is_none() && !queue.stop && self.overlay.read().bytes >= limits::OVERLAY_BYTES_MAX
-        {
+        while queue.failure.is_none() && !queue.stop && queue.bytes >= limits::OVERLAY_BYTES_MAX {
             self.moved.wait(&mut queue);
         }
         match &queue.failure {
@@ -176,9 +193,12 @@ impl State {
     }
 
     /// Forgets the overlay's copies of what a batch has brought into the store.
-    pub(super) fn settle(&self, batch: &Batch) {
+    pub(super) fn settle(&self, batch: &Batch, life: u64) {
         let index = batch.head.applied.index;
         let mut overlay = self.overlay.write();
+        if overlay.life != life {
+            return;
+        }
         for key in batch.changes.keys() {
             if overlay.map.get(key).is_some_and(|slot| slot.index <= index)
                 && let Some(slot) = overlay.map.remove(key)

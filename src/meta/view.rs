@@ -60,7 +60,8 @@ fn merge(
     let mut older = older.into_iter().peekable();
     let mut out = Vec::new();
     for (key, value) in newer {
-        if horizon.as_ref().is_some_and(|last| key > *last) {
+        // What lies beyond a full page is not looked at: the layer of changes may be far longer than a page.
+        if out.len() >= limit || horizon.as_ref().is_some_and(|last| key > *last) {
             break;
         }
         while let Some(pair) = older.next_if(|(k, _)| *k < key) {

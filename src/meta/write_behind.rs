@@ -71,6 +71,7 @@ impl Checkpoint {
 
 /// Runs until the state is stopped or the store fails. Everything that may be written is written before it ends.
 pub fn run(state: &Arc<State>) {
+    let _last_words = LastWords(state);
     loop {
         match step(state) {
             Ok(true) => {}
@@ -85,17 +86,32 @@ pub fn run(state: &Arc<State>) {
     }
 }
 
+/// Tells the machine when the thread ends by a panic, which the store's own code can raise: nobody may wait for it then.
+struct LastWords<'a>(&'a State);
+
+impl Drop for LastWords<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.queue.lock().failure = Some("the write-behind thread panicked".into());
+            self.0.moved.notify_all();
+        }
+    }
+}
+
 /// Writes one batch. `false` when there is nothing left and the state is stopped.
 fn step(state: &State) -> Result<bool, Fatal> {
-    let (batch, store) = {
+    let (batch, store, life) = {
         let mut queue = state.queue.lock();
         let Some(batch) = next_batch(state, &mut queue) else { return Ok(false) };
-        (batch, state.store())
+        (batch, state.store(), queue.life)
     };
     write(state, store.as_ref(), &batch)?;
-    state.settle(&batch);
+    state.settle(&batch, life);
     let mut queue = state.queue.lock();
-    queue.written = queue.written.max(batch.head.applied.index);
+    if queue.life == life {
+        queue.written = queue.written.max(batch.head.applied.index);
+        queue.bytes -= batch.bytes;
+    }
     drop(queue);
     state.moved.notify_all();
     if let Some(garbage) = garbage(store.as_ref(), batch.head.counters.generation)? {

@@ -14,6 +14,7 @@
 //! Not here: what a change means for the tree (`builder`, `tree_projection`), the kernel's caches (fuse).
 //! Must always hold: no reader ever sees a half-built tree; the tree never goes back to an older index.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -62,8 +63,16 @@ struct Inner {
     service: Arc<dyn MetadataService>,
     clock: Arc<dyn Clock>,
     moving: Mutex<Moving>,
+    /// What doors may ask while the tree is being moved.
+    shown: Mutex<Shown>,
     /// When the tree was last read as a whole; 0 before the first time.
     refreshed_ms: AtomicU64,
+}
+
+/// Copies for the doors: a rebuild holds [`Moving`] for seconds, and nobody waits for it.
+struct Shown {
+    stats: BuilderStats,
+    rules: Arc<RuleSet>,
 }
 
 /// What only the one who moves the tree may touch.
@@ -72,6 +81,8 @@ struct Moving {
     rules: Arc<RuleSet>,
     /// Log index that the tree reflects.
     index: u64,
+    /// Changes are missing from the tree: nothing but a rebuild brings it forward.
+    stale: bool,
 }
 
 impl Follower {
@@ -83,8 +94,10 @@ impl Follower {
     ) -> Result<Self, FollowError> {
         let rules = Arc::new(RuleSet::default());
         let follow = tree_projection::follow(Arc::clone(&rules) as Arc<dyn Placer>, tree);
-        let moving = Mutex::new(Moving { follow, rules, index: 0 });
-        let inner = Arc::new(Inner { service, clock, moving, refreshed_ms: AtomicU64::new(0) });
+        let shown = Mutex::new(Shown { stats: BuilderStats::default(), rules: Arc::clone(&rules) });
+        let moving = Mutex::new(Moving { follow, rules, index: 0, stale: true });
+        let refreshed_ms = AtomicU64::new(0);
+        let inner = Arc::new(Inner { service, clock, moving, shown, refreshed_ms });
         let reader = inner.service.watch();
         inner.rebuild(&mut inner.moving.lock())?;
         let thread = {
@@ -124,7 +137,7 @@ impl Inner {
     /// Applies sets that the tree does not have yet, as one batch.
     fn advance(&self, moving: &mut Moving, sets: &[Arc<ChangeSet>]) -> Result<(), FollowError> {
         let new = || sets.iter().filter(|set| set.index > moving.index);
-        if new().any(|set| set.reset) {
+        if moving.stale || new().any(|set| set.reset) {
             return self.rebuild(moving);
         }
         let Some(index) = new().map(|set| set.index).max() else { return Ok(()) };
@@ -133,33 +146,29 @@ impl Inner {
         }
         moving.follow.update().commit(index);
         moving.index = index;
+        self.shown.lock().stats = moving.follow.stats();
         Ok(())
     }
 
     /// Reads everything and publishes the new tree in one step.
     fn rebuild(&self, moving: &mut Moving) -> Result<(), FollowError> {
+        moving.stale = true;
         loop {
             let mut reader = self.service.watch();
             let rules = self.rules_in_force()?;
             let mut scan = tree_projection::scan(Arc::clone(&rules) as Arc<dyn Placer>);
-            let index = self.scan_all(&mut scan)?;
-            let sets = match reader.wait_until(index) {
-                Followed::Sets(sets) => sets,
-                Followed::Lagged => continue,
-                Followed::Closed => return Err(FollowError::Stopping),
-            };
-            if sets.iter().any(|set| set.reset) {
+            let mut meanwhile = Meanwhile::default();
+            let Some(index) = self.scan_all(&mut scan, &mut reader, &mut meanwhile)? else { continue };
+            if !meanwhile.take(reader.wait_until(index))? {
                 continue;
             }
-            for set in &sets {
-                for (id, record) in &set.records {
-                    scan.sync(id, record.as_ref(), set.now_ms);
-                }
+            for (id, (record, now_ms)) in &meanwhile.records {
+                scan.sync(id, record.as_ref(), *now_ms);
             }
-            let index = sets.last().map_or(index, |set| set.index.max(index));
+            let index = index.max(meanwhile.index);
             tree_projection::adopt(&mut moving.follow, scan, index);
-            moving.rules = rules;
-            moving.index = index;
+            *self.shown.lock() = Shown { stats: moving.follow.stats(), rules: Arc::clone(&rules) };
+            (moving.rules, moving.index, moving.stale) = (rules, index, false);
             self.refreshed_ms.store(self.clock.now_ms(), Ordering::Relaxed);
             return Ok(());
         }
@@ -172,19 +181,54 @@ impl Inner {
         Ok(Arc::new(rules))
     }
 
-    /// Feeds all records to the scan; the index at its end.
-    fn scan_all(&self, scan: &mut Scan) -> Result<u64, FollowError> {
+    /// Feeds all records to the scan; the index at its end, or `None` when it must be done again.
+    ///
+    /// The feed is read along: a long scan under a running import would lag behind its ring for ever otherwise.
+    fn scan_all(
+        &self,
+        scan: &mut Scan,
+        reader: &mut FeedReader,
+        meanwhile: &mut Meanwhile,
+    ) -> Result<Option<u64>, FollowError> {
         let mut cursor = None;
         loop {
             let page = self.service.scan_stored(cursor, limits::SCAN_PAGE_KEYS)?;
             for (id, record) in &page.records {
                 scan.scan(id, record, page.now_ms);
             }
+            if !meanwhile.take(reader.poll())? {
+                return Ok(None);
+            }
             cursor = page.next;
             if cursor.is_none() {
-                return Ok(page.index);
+                return Ok(Some(page.index));
             }
         }
+    }
+}
+
+/// What changed while a scan ran: each record's newest image and the log's time of it.
+#[derive(Default)]
+struct Meanwhile {
+    records: BTreeMap<Bytes, (Option<Arc<Record>>, u64)>,
+    index: u64,
+}
+
+impl Meanwhile {
+    /// Takes what the feed has; `false` when the scan is worth nothing any more.
+    fn take(&mut self, found: Followed) -> Result<bool, FollowError> {
+        let sets = match found {
+            Followed::Sets(sets) => sets,
+            Followed::Lagged => return Ok(false),
+            Followed::Closed => return Err(FollowError::Stopping),
+        };
+        for set in &sets {
+            self.index = self.index.max(set.index);
+            for (id, record) in &set.records {
+                self.records.insert(id.clone(), (record.clone(), set.now_ms));
+            }
+        }
+        Ok(!sets.iter().any(|set| set.reset))
     }
 }
 
@@ -218,7 +262,7 @@ impl TreeKeeper for Follower {
     }
 
     fn stats(&self) -> BuilderStats {
-        self.inner.moving.lock().follow.stats()
+        self.inner.shown.lock().stats
     }
 
     fn last_refresh_ms(&self) -> Option<u64> {
@@ -226,6 +270,6 @@ impl TreeKeeper for Follower {
     }
 
     fn rules(&self) -> Arc<RuleSet> {
-        Arc::clone(&self.inner.moving.lock().rules)
+        Arc::clone(&self.inner.shown.lock().rules)
     }
 }

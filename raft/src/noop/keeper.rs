@@ -58,17 +58,20 @@ struct Worker {
 
 impl Worker {
     fn run(&self, queue: &Receiver<Box<dyn SnapshotSource>>) {
-        while let Ok(mut source) = queue.recv() {
-            if let Err(fatal) = self.save(&mut *source) {
+        while let Ok(source) = queue.recv() {
+            if let Err(fatal) = self.save(source) {
                 return self.writer.fail(&fatal);
             }
         }
     }
 
-    fn save(&self, source: &mut dyn SnapshotSource) -> Result<(), Fatal> {
+    fn save(&self, mut source: Box<dyn SnapshotSource>) -> Result<(), Fatal> {
         let writer = &self.writer;
         writer.sync().map_err(|e| Fatal::with("cannot sync the journal", e))?;
-        match self.store.write(source, &|| self.cancelled.load(Ordering::Relaxed)) {
+        let written = self.store.write(&mut *source, &|| self.cancelled.load(Ordering::Relaxed));
+        // A machine lends one view at a time, and the ledger may ask for the next one from here on.
+        drop(source);
+        match written {
             Ok(index) => self.purge_behind(index),
             Err(WriteError::Fatal(fatal)) => Err(fatal),
             Err(skipped @ (WriteError::NoSpace | WriteError::Cancelled)) => {
