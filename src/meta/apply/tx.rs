@@ -113,7 +113,8 @@ pub fn decode_counters(stored: &Bytes) -> Result<Counters, Fatal> {
     }
 }
 
-fn encode_counters(counters: &Counters) -> Bytes {
+/// The stored form of the counters.
+pub fn encode_counters(counters: &Counters) -> Bytes {
     let mut out = vec![COUNTERS_VERSION];
     codec::encode_into(counters, &mut out);
     Bytes::from(out)

@@ -1,0 +1,100 @@
+//! Golden files of the log: an entry for each kind of operation and of guard.
+//!
+//! Not here: what operations do. Must always hold: every variant has a row, see [`variants`].
+
+use super::{Case, Row, variants};
+use crate::codec::Blob;
+use crate::meta::entry::{Entry, HandOver, OpId};
+use crate::meta::key_op::{KeyOp, StrOp};
+use crate::meta::op::{Guard, Op, RecordOp, SystemOp};
+
+pub(super) fn cases() -> Vec<Case> {
+    let records = record_operations().into_iter().map(|row| entry_row(row, Op::Record));
+    let systems = system_operations().into_iter().map(|row| entry_row(row, Op::System));
+    let guarded = |guard| Op::Atomic { guards: vec![guard], ops: Vec::new() };
+    let guards = guards().into_iter().map(|row| entry_row(row, guarded));
+    let groups = operations().into_iter().map(|row| entry_row(row, |op| op));
+    let entries = records.chain(systems).chain(guards).chain(groups).chain([two_nodes()]);
+    entries.map(|row| Case::new(row, Entry::encode, Entry::decode)).collect()
+}
+
+/// The smallest entry around one operation.
+fn entry_row<T>((name, intent, value): Row<T>, op: impl Fn(T) -> Op) -> Row<Entry> {
+    let hand_over = HandOver { id: OpId { node: 1, boot: 2, seq: 3 }, floor: 2, ops: vec![op(value)] };
+    let entry = Entry { feature_level: 1, stamp_ms: 1_700_000_000_000, hand_overs: vec![hand_over] };
+    (name, intent, entry)
+}
+
+fn id() -> Blob {
+    Blob::from("midhash256:abc")
+}
+
+fn operations() -> Vec<Row<Op>> {
+    let nested = vec![Op::Record(RecordOp::Clear), Op::System(SystemOp::Tick)];
+    let long =
+        RecordOp::Put { id: id(), properties: vec![(Blob::from("plot"), Blob::from(vec![b'x'; 300]))] };
+    let no_rules = SystemOp::SetRules { text: Blob::default(), naming: Vec::new() };
+    variants!(Op:
+        Op::Record(_) => ("entry-record", "An operation on a record, its value of 300 bytes", Op::Record(long)),
+        Op::System(_) => ("entry-system", "An operation on the hidden keyspace: empty rules", Op::System(no_rules)),
+        Op::Atomic { .. } => ("entry-atomic", "An entry with an atomic group without guards",
+            Op::Atomic { guards: Vec::new(), ops: nested }),
+        Op::Key(_) => ("entry-key", "An operation on a key of any type", Op::Key(KeyOp::Persist { key: id() })),
+        Op::Str(_) => ("entry-str", "An operation on a string", Op::Str(StrOp::IncrBy { key: id(), by: -1 })),
+    )
+}
+
+fn record_operations() -> Vec<Row<RecordOp>> {
+    let text = |text: &'static str| Blob::from(text);
+    let pairs = vec![
+        (text("title"), text("Face/Off")),
+        (text("empty"), text("")),
+        (text("bytes"), Blob::from(vec![0xff, 0x00])),
+    ];
+    variants!(RecordOp:
+        RecordOp::Put { .. } => ("entry-record-put", "Properties written: a text, an empty value, bytes that are no text",
+            RecordOp::Put { id: id(), properties: pairs }),
+        RecordOp::Remove { .. } => ("entry-record-remove", "Two properties deleted",
+            RecordOp::Remove { id: id(), properties: vec![text("title"), text("titles/eng")] }),
+        RecordOp::Delete { .. } => ("entry-record-delete", "A record deleted", RecordOp::Delete { id: id() }),
+        RecordOp::AddMember { .. } => ("entry-record-add-member", "A member added to a set property",
+            RecordOp::AddMember { id: id(), property: text("genres"), member: text("Drama") }),
+        RecordOp::List { .. } => ("entry-record-list", "A record put into the index", RecordOp::List { id: id() }),
+        RecordOp::Unlist { .. } => ("entry-record-unlist", "A record taken out of the index", RecordOp::Unlist { id: id() }),
+        RecordOp::Clear => ("entry-record-clear", "Every record deleted", RecordOp::Clear),
+    )
+}
+
+fn system_operations() -> Vec<Row<SystemOp>> {
+    let naming = vec![Blob::from("filePath"), Blob::from("title")];
+    variants!(SystemOp:
+        SystemOp::SetRules { .. } => ("entry-system-set-rules", "Naming rules set, with the properties that they name by",
+            SystemOp::SetRules { text: Blob::from("[[view]]"), naming }),
+        SystemOp::Tick => ("entry-system-tick", "The log's time moved", SystemOp::Tick),
+        SystemOp::SetFeatureLevel { .. } => ("entry-system-feature-level", "The feature level raised",
+            SystemOp::SetFeatureLevel { level: 2 }),
+    )
+}
+
+fn guards() -> Vec<Row<Guard>> {
+    variants!(Guard:
+        Guard::RecordAbsent { .. } => ("entry-guard-record-absent", "The condition that a record is not there",
+            Guard::RecordAbsent { id: id() }),
+        Guard::RecordVersion { .. } => ("entry-guard-record-version", "The condition that a record has one of two versions",
+            Guard::RecordVersion { id: id(), versions: vec![250, 251] }),
+        Guard::KeyVersion { .. } => ("entry-guard-key-version", "The condition that a key has one version",
+            Guard::KeyVersion { key: id(), version: 251 }),
+    )
+}
+
+/// Numbers on both sides of every step of the variable-length encoding.
+fn two_nodes() -> Row<Entry> {
+    let hand_over =
+        |node, boot, seq, floor| HandOver { id: OpId { node, boot, seq }, floor, ops: Vec::new() };
+    let hand_overs = vec![
+        hand_over(250, 251, 65_535, 0),
+        hand_over(65_536, u64::from(u32::MAX), u64::from(u32::MAX) + 1, u64::MAX),
+    ];
+    let entry = Entry { feature_level: u32::MAX, stamp_ms: 0, hand_overs };
+    ("entry-numbers", "Two hand-overs without operations, their numbers at the edges of the encoding", entry)
+}

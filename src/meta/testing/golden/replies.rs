@@ -1,0 +1,61 @@
+//! Golden files of responses, refusals and the sessions that keep them.
+//!
+//! Not here: how doors word them. Must always hold: every variant has a row, see [`variants`].
+
+use bytes::Bytes;
+
+use super::{Case, Row, variants};
+use crate::codec::{self, Blob};
+use crate::meta::entry::OpId;
+use crate::meta::response::{Reject, Response};
+use crate::meta::session::{Session, Verdict};
+
+pub(super) fn cases() -> Vec<Case> {
+    let refused = rejects().into_iter().map(|(name, intent, why)| (name, intent, Response::Rejected(why)));
+    let encode = |response: &Response| Bytes::from(codec::encode(response));
+    let decode = codec::decode_shared::<Response>;
+    let mut cases: Vec<Case> =
+        responses().into_iter().chain(refused).map(|row| Case::new(row, encode, decode)).collect();
+    cases.extend(sessions().map(|row| Case::new(row, Session::encode, Session::decode)));
+    cases
+}
+
+fn responses() -> Vec<Row<Response>> {
+    variants!(Response:
+        Response::Done => ("response-done", "Done, nothing to tell", Response::Done),
+        Response::Count(_) => ("response-count", "A negative number, zigzag", Response::Count(-300)),
+        Response::Flag(_) => ("response-flag", "Something changed", Response::Flag(true)),
+        Response::Value(_) => ("response-value", "A value", Response::Value(Blob::from("Face/Off"))),
+        Response::Nil => ("response-nil", "There is nothing", Response::Nil),
+        Response::List(_) => ("response-list", "Two results in order", Response::List(vec![Response::Flag(false), Response::Nil])),
+        Response::Rejected(_) => ("response-rejected", "A refusal with the highest numbers",
+            Response::Rejected(Reject::FeatureLevel { asked: u32::MAX, present: u32::MAX })),
+    )
+}
+
+fn rejects() -> Vec<Row<Reject>> {
+    variants!(Reject:
+        Reject::Precondition => ("reject-precondition", "Refused: a guard did not hold", Reject::Precondition),
+        Reject::TooManyProperties { .. } => ("reject-too-many-properties", "Refused: too many properties",
+            Reject::TooManyProperties { limit: 1024 }),
+        Reject::FeatureLevel { .. } => ("reject-feature-level", "Refused: a feature level below the present one",
+            Reject::FeatureLevel { asked: 1, present: 2 }),
+        Reject::WrongType => ("reject-wrong-type", "Refused: a value of another type", Reject::WrongType),
+        Reject::NotInteger => ("reject-not-integer", "Refused: not an integer", Reject::NotInteger),
+        Reject::NotFloat => ("reject-not-float", "Refused: not a number", Reject::NotFloat),
+        Reject::Overflow => ("reject-overflow", "Refused: the result does not fit", Reject::Overflow),
+        Reject::NoSuchKey => ("reject-no-such-key", "Refused: the key is absent", Reject::NoSuchKey),
+        Reject::TooLong { .. } => ("reject-too-long", "Refused: the string would be too long", Reject::TooLong { limit: 512 }),
+        Reject::TooManyElements { .. } => ("reject-too-many-elements", "Refused: too many elements in one operation", Reject::TooManyElements { limit: 1024 }),
+    )
+}
+
+fn sessions() -> impl Iterator<Item = Row<Session>> {
+    let mut session = Session::default();
+    assert_eq!(session.admit(OpId { node: 1, boot: 4, seq: 9 }, 7), Verdict::New);
+    session.remember(9, Some(vec![Response::Flag(true), Response::Count(2)]));
+    session.remember(11, None);
+    let kept = "A session: boot 4, answered up to 7, applied 9 with its replies and 11 without";
+    [("session", kept, session), ("session-new", "A session that has seen nothing", Session::default())]
+        .into_iter()
+}

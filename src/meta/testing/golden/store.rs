@@ -1,0 +1,168 @@
+//! Golden files of stored values: records, counters, rules, tail blocks, the checkpoint, snapshot blocks, the hash.
+//!
+//! Not here: their keys (`layout`). Must always hold: every variant has a row, see [`variants`].
+
+use bytes::Bytes;
+use metad_raft::Applied;
+
+use super::{Case, Row, variants};
+use crate::codec::Blob;
+use crate::meta::apply::tx::{decode_counters, encode_counters};
+use crate::meta::counters::Counters;
+use crate::meta::event::{Event, EventKind};
+use crate::meta::hash::StateHash;
+use crate::meta::record::{EventId, Header, Property, Record, Value};
+use crate::meta::rules::StoredRules;
+use crate::meta::state::Head;
+use crate::meta::write_behind::Checkpoint;
+use crate::meta::{snapshot, tail};
+
+const ID: EventId = EventId { ms: 1_700_000_000_000, seq: 3 };
+
+pub(super) fn cases() -> Vec<Case> {
+    let records = values().into_iter().map(record_of_value).chain(flagged());
+    let mut cases: Vec<Case> = records.map(|row| Case::new(row, Record::encode, Record::decode)).collect();
+    cases.extend(event_kinds().into_iter().map(tail_block));
+    cases.extend([counters(), rules(), mixed_tail_block(), checkpoint(), snapshot_block(), state_hash()]);
+    cases
+}
+
+fn values() -> Vec<Row<Value>> {
+    variants!(Value:
+        Value::Inline(_) => ("record-inline", "A record with a value inside it, bytes that are no text",
+            Value::Inline(Bytes::from_static(&[0xff, 0x00, b'a']))),
+        Value::Chunked { .. } => ("record-chunked", "A record with a value that lies beside it in two chunks",
+            Value::Chunked { len: 70_000, chunks: 2, hash: 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10 }),
+        Value::Deleted => ("record-deleted-property", "A record that remembers a deleted property", Value::Deleted),
+    )
+}
+
+fn property(name: &'static str, value: Value) -> Property {
+    Property { name: Bytes::from_static(name.as_bytes()), event: ID, mod_index: 9, expire_ms: 0, value }
+}
+
+/// A record with the value, and an expiring empty one behind it.
+fn record_of_value((name, intent, value): Row<Value>) -> Row<Record> {
+    let header =
+        Header { inode: 7, order: 3, order_ms: 1_699_999_999_999, event: ID, mod_index: 9, flags: 0 };
+    let empty =
+        Property { expire_ms: 1_700_000_000_500, ..property("titles/eng", Value::Inline(Bytes::new())) };
+    (name, intent, Record { header, properties: vec![property("title", value), empty] })
+}
+
+fn flagged() -> [Row<Record>; 4] {
+    let record = |flags, properties| {
+        let header = Header { inode: 7, event: ID, mod_index: 9, flags, ..Header::default() };
+        Record { header, properties }
+    };
+    let tombstone = Record {
+        header: Header { inode: 0, ..record(Header::DELETED, Vec::new()).header },
+        ..Record::default()
+    };
+    let title = property("title", Value::Inline(Bytes::from_static(b"x")));
+    let all = Header::HIDDEN | Header::DELETED | Header::LISTED;
+    [
+        ("record-hidden", "A record that was taken out of the index", record(Header::HIDDEN, vec![title])),
+        ("record-tombstone", "A deleted record: nothing but its last event", tombstone),
+        (
+            "record-listed",
+            "A record that is in the index without a property",
+            record(Header::LISTED, Vec::new()),
+        ),
+        (
+            "record-flags",
+            "Every flag at once: no node writes it, each bit is pinned",
+            record(all, Vec::new()),
+        ),
+    ]
+}
+
+fn counters() -> Case {
+    let counters = Counters {
+        now_ms: 1_700_000_000_000,
+        last_event: ID,
+        next_inode: 251,
+        next_order: 4,
+        feature_level: 1,
+        generation: 2,
+        records: 70_000,
+        properties: 700_000,
+        tail_events: 5,
+        tail_floor: EventId { ms: 1_699_999_999_000, seq: 6 },
+        tombstones: 7,
+    };
+    let row = ("counters", "The counters, each with a number of its own", counters);
+    Case::new(row, encode_counters, decode_counters)
+}
+
+fn rules() -> Case {
+    let naming = vec![Blob::from("filePath"), Blob::from("title")];
+    let rules = StoredRules { text: Blob::from("[[view]]"), version: 12, naming };
+    let row = ("rules", "The naming rules, set by entry 12", rules);
+    Case::new(row, StoredRules::encode, StoredRules::decode)
+}
+
+fn event(seq: u64, kind: EventKind, record: &'static str, property: &'static str) -> Event {
+    let text = |text: &'static str| Bytes::from_static(text.as_bytes());
+    Event { id: EventId { ms: ID.ms, seq }, kind, record: text(record), property: text(property) }
+}
+
+fn event_kinds() -> Vec<Row<EventKind>> {
+    variants!(EventKind:
+        EventKind::Set => ("tail-set", "A block of the tail: one property written by entry 12", EventKind::Set),
+        EventKind::Del => ("tail-del", "A block of the tail: one property deleted by entry 12", EventKind::Del),
+    )
+}
+
+fn tail_block((name, intent, kind): Row<EventKind>) -> Case {
+    tail_case((name, intent, vec![event(3, kind, "a", "title")]))
+}
+
+fn mixed_tail_block() -> Case {
+    let events = vec![
+        event(3, EventKind::Set, "a", "title"),
+        event(4, EventKind::Del, "a", "year"),
+        event(5, EventKind::Set, "b", "title"),
+        event(6, EventKind::Set, "a", "title"),
+    ];
+    tail_case(("tail-groups", "A block of the tail: neighbours of one record share its id", events))
+}
+
+fn tail_case(row: Row<Vec<Event>>) -> Case {
+    Case::new(row, |events| tail::encode(12, events), |bytes| tail::decode(ID, bytes))
+}
+
+fn checkpoint() -> Case {
+    let head = Head {
+        applied: Applied { index: 12, mark: Bytes::from_static(b"mark") },
+        system_hash: StateHash::from_parts([1; 16], 300),
+        user_hash: StateHash::from_parts([2; 16], 70_000),
+        ..Head::default()
+    };
+    let row = ("checkpoint", "The store's own word on how far it is", Checkpoint::of(&head));
+    Case::new(row, Checkpoint::encode, Checkpoint::decode)
+}
+
+fn pairs() -> Vec<(Bytes, Bytes)> {
+    let value = Bytes::from(b"metad ".repeat(20));
+    vec![(Bytes::from_static(b"a"), value), (Bytes::from_static(b"b"), Bytes::new())]
+}
+
+fn snapshot_block() -> Case {
+    let row = ("snapshot-block", "A block of a snapshot with two pairs, packed with LZ4", pairs());
+    let encode = |pairs: &Vec<(Bytes, Bytes)>| snapshot::encode_block(pairs.clone());
+    Case { exact: false, ..Case::new(row, encode, snapshot::decode_block) }
+}
+
+/// Nodes compare it and snapshots carry it, so it is a format like any other.
+fn state_hash() -> Case {
+    let mut hash = StateHash::default();
+    pairs().iter().for_each(|(key, value)| hash.add(key, value));
+    let bytes = hash.bytes;
+    let row = ("state-hash", "The state hash of the two pairs of snapshot-block", hash);
+    let decode = move |stored: &Bytes| {
+        let sum = <[u8; 16]>::try_from(stored.as_ref())?;
+        Ok::<_, std::array::TryFromSliceError>(StateHash::from_parts(sum, bytes))
+    };
+    Case::new(row, |hash| Bytes::copy_from_slice(&hash.to_bytes()), decode)
+}
