@@ -1,6 +1,7 @@
 //! metad: a replicated metadata daemon for media libraries.
 //!
 //! ```text
+//!   node       node                                starts and stops everything; sees every room
 //!   doors      http   fuse   cli                  one protocol each, no policy
 //!   services   vfs    scan                        one job each
 //!   meta       meta                               the truth: keys, commands, apply, MetadataService
@@ -9,7 +10,7 @@
 //! ```
 //!
 //! **Doors → services → meta → log. Look down; never up, never sideways. Only `node` sees everything.**
-//! `tests/tidy.rs` plays the compiler's part and enforces it.
+//! `tests/tidy/` plays the compiler's part and enforces it.
 //!
 //! Not here: any code of its own, only the list of rooms.
 //! Must always hold: a line's room can be found from the file tree alone.
