@@ -4,6 +4,7 @@
 
 use super::{Case, Row, variants};
 use crate::codec::Blob;
+use crate::meta::collection_op::{HashOp, SetOp};
 use crate::meta::entry::{Entry, HandOver, OpId};
 use crate::meta::key_op::{KeyOp, StrOp};
 use crate::meta::op::{Guard, Op, RecordOp, SystemOp};
@@ -41,6 +42,10 @@ fn operations() -> Vec<Row<Op>> {
             Op::Atomic { guards: Vec::new(), ops: nested }),
         Op::Key(_) => ("entry-key", "An operation on a key of any type", Op::Key(KeyOp::Persist { key: id() })),
         Op::Str(_) => ("entry-str", "An operation on a string", Op::Str(StrOp::IncrBy { key: id(), by: -1 })),
+        Op::Hash(_) => ("entry-hash", "An operation on a hash",
+            Op::Hash(HashOp::Delete { key: id(), fields: vec![Blob::from("field")] })),
+        Op::Set(_) => ("entry-set", "An operation on a set",
+            Op::Set(SetOp::Add { key: id(), members: vec![Blob::from("member")] })),
     )
 }
 
