@@ -3,7 +3,8 @@
 
 The file is warm: it is read once through each target before the clock starts, and fio is told not to drop it from the
 page cache. Each target has a copy of its own, because rclone asks the kernel to drop what it has read and would cool
-down the others. Rounds are interleaved and each starts with another target, so that no target always comes first.
+down the others. Rounds are interleaved and each starts with another target, so that no target always comes first. A
+ratio is taken within each round, where both sides met the same machine, and the median of those is shown.
 """
 
 import argparse
@@ -164,16 +165,16 @@ def measure(paths: dict[str, Path], rounds: int, seconds: float) -> dict[tuple[s
 
 
 def show(results: dict[tuple[str, str], list[float]], names: list[str]) -> str:
-    head = ["warm reads, MiB/s (median; × native)", *names]
+    head = ["warm reads, MiB/s: median (median of × native), span", *names]
     rows = []
     for job, _, _ in JOBS:
-        native = report.median(results[job, "native"])
+        native = results[job, "native"]
         row = [job]
         for name in names:
             values = results[job, name]
-            middle = report.median(values)
-            ratio = "" if name == "native" else f" (× {middle / native:.2f})"
-            row.append(f"{middle / 2**20:,.0f}{ratio}, {report.spread([v / 2**20 for v in values])}")
+            ratios = [value / beside for value, beside in zip(values, native, strict=True)]
+            ratio = "" if name == "native" else f" (× {report.median(ratios):.2f})"
+            row.append(f"{report.median(values) / 2**20:,.0f}{ratio}, {report.spread([v / 2**20 for v in values])}")
         rows.append(row)
     return report.table(head, rows)
 
@@ -183,8 +184,8 @@ def main() -> None:
     parser.add_argument("--metad", required=True, help="the binary")
     parser.add_argument("--dir", type=Path, required=True, help="an empty directory on a real disk")
     parser.add_argument("--targets", default="metad,mergerfs,rclone", type=lambda text: text.split(","))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3, help="length of one measurement")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=1, help="length of one measurement")
     parser.add_argument("--mib", type=int, default=1024, help="size of the file")
     arguments = parser.parse_args()
 

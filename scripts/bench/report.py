@@ -12,7 +12,7 @@ def median(values: Iterable[float]) -> float:
 
 def spread(values: list[float]) -> str:
     """Smallest and largest, so that a reader sees how far the runs lie apart."""
-    return f"{min(values):,.4g}–{max(values):,.4g}"
+    return "–".join(f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (min(values), max(values)))
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

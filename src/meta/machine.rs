@@ -20,10 +20,9 @@ use super::snapshot::{self, Source};
 use super::state::{Head, State};
 use super::store::shelf::{Fresh, Shelf};
 use super::store::{Change, StateStore};
-use super::view::successor;
+use super::verify::{self, Nobody, Witness};
 use super::waiters::{Outcome, Waiters};
 use super::write_behind::{self, Checkpoint};
-use crate::limits;
 
 /// The metadata state machine.
 pub struct MetaMachine {
@@ -44,8 +43,13 @@ impl MetaMachine {
     /// Opens the state on a shelf. A store that is damaged or does not match its hash is thrown away: the log brings
     /// its content back.
     pub fn open(shelf: Box<dyn Shelf>) -> Result<Self, Fatal> {
+        Self::open_before(shelf, &mut Nobody)
+    }
+
+    /// The same before a witness, who sees the records of a store that is kept.
+    pub fn open_before(shelf: Box<dyn Shelf>, witness: &mut dyn Witness) -> Result<Self, Fatal> {
         let store = shelf.open()?;
-        let (store, head) = match verified(store.as_ref()) {
+        let (store, head) = match verify::verified(store.as_ref(), witness) {
             Ok(head) => (store, head),
             Err(fault) => {
                 tracing::warn!(%fault, "the state store is not what it says: it is rebuilt from the log");
@@ -126,38 +130,6 @@ impl super::view::View for StoreView<'_> {
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
         self.0.scan(from, to, limit)
-    }
-}
-
-/// The head that a store's checkpoint claims, once its content has been found to match.
-fn verified(store: &dyn StateStore) -> Result<Head, Fatal> {
-    let Some(stored) = store.get(layout::CHECKPOINT)? else {
-        return match store.scan(&[], &[0xff], 1)?.is_empty() {
-            true => Ok(Head::default()),
-            false => Err(Fatal::new("the store has content and no checkpoint")),
-        };
-    };
-    let checkpoint = Checkpoint::decode(&stored).map_err(|e| Fatal::with("decode the checkpoint", e))?;
-    let (system, user) = content_hash(store)?;
-    if (system, user) != (checkpoint.system_hash(), checkpoint.user_hash()) {
-        return Err(Fatal::new("the content does not have the hash of its checkpoint"));
-    }
-    Ok(Head { applied: checkpoint.applied(), system_hash: system, user_hash: user, ..Head::default() })
-}
-
-fn content_hash(store: &dyn StateStore) -> Result<(StateHash, StateHash), Fatal> {
-    let generation = match store.get(layout::COUNTERS)? {
-        Some(stored) => apply::tx::decode_counters(&stored)?.generation,
-        None => 0,
-    };
-    let (mut system, mut user) = (StateHash::default(), StateHash::default());
-    let mut from = Bytes::new();
-    loop {
-        let mut page = store.scan(&from, &[0xff], limits::SCAN_PAGE_KEYS)?;
-        let Some((last, _)) = page.last() else { return Ok((system, user)) };
-        from = successor(last);
-        page.retain(|(key, _)| layout::is_content(key, generation));
-        snapshot::hash_of(&page, &mut system, &mut user);
     }
 }
 

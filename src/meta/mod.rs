@@ -36,6 +36,7 @@ pub mod store;
 pub mod tail;
 #[cfg(test)]
 mod testing;
+pub mod verify;
 pub mod view;
 pub mod waiters;
 mod write_behind;

@@ -31,12 +31,14 @@ use crate::codec::Blob;
 use crate::config::{Config, Durability, Mode};
 use crate::fuse;
 use crate::http;
+use crate::meta::feed::FeedReader;
 use crate::meta::log_service::LogService;
 use crate::meta::machine::MetaMachine;
 use crate::meta::op::{Op, SystemOp};
 use crate::meta::service::{MetadataService, ServiceError, WriteOptions};
 use crate::meta::store::shelf::DiskShelf;
 use crate::telemetry::Metrics;
+use crate::vfs::first_scan::FirstScan;
 use crate::vfs::follower::{FollowError, Follower};
 use crate::vfs::{Filesystem, RuleSet, Source, VirtualTree};
 
@@ -145,13 +147,15 @@ impl Node {
         runtime::remove(&data_dir);
         let listeners = Listeners::bind(&config).await?;
         let file = NodeFile::load_or_create(&data_dir)?;
-        let machine = Arc::new(open_machine(&data_dir).await?);
+        let (machine, first) = open_machine(&data_dir).await?;
+        let machine = Arc::new(machine);
+        let since = machine.feed().reader();
         let replicator = start_log(&config, Arc::clone(&machine)).await?;
         let service = LogService::start(Arc::clone(&machine), Arc::clone(&replicator), Arc::clone(&clock))?;
         let service: Arc<dyn MetadataService> = Arc::new(service);
         write_default_rules(service.as_ref()).await?;
         let tree = Arc::new(VirtualTree::new(Source::new(&config.vfs.files)));
-        let follower = Arc::new(start_follower(&service, &tree, &clock).await?);
+        let follower = Arc::new(start_follower(&service, &tree, &clock, first, since).await?);
         let mount = mount(&config, Arc::clone(&tree)).await?;
         let observer = Arc::new(Observer::new(Arc::clone(&replicator), mount));
         let closing = CancellationToken::new();
@@ -221,9 +225,14 @@ fn data_dir_error(dir: &Path, source: std::io::Error) -> NodeError {
     NodeError::DataDir { dir: dir.display().to_string(), source }
 }
 
-async fn open_machine(data_dir: &Path) -> Result<MetaMachine, NodeError> {
+/// Opens the state; the first tree comes out of the same scan.
+async fn open_machine(data_dir: &Path) -> Result<(MetaMachine, FirstScan), NodeError> {
     let dir = data_dir.join("state");
-    let open = move || MetaMachine::open(Box::new(DiskShelf::new(&dir)?));
+    let open = move || {
+        let mut first = FirstScan::default();
+        let machine = MetaMachine::open_before(Box::new(DiskShelf::new(&dir)?), &mut first)?;
+        Ok::<_, Fatal>((machine, first))
+    };
     Ok(blocking(open).await?)
 }
 
@@ -272,9 +281,11 @@ async fn start_follower(
     service: &Arc<dyn MetadataService>,
     tree: &Arc<VirtualTree>,
     clock: &Arc<dyn Clock>,
+    first: FirstScan,
+    since: FeedReader,
 ) -> Result<Follower, NodeError> {
     let (service, tree, clock) = (Arc::clone(service), Arc::clone(tree), Arc::clone(clock));
-    Ok(blocking(move || Follower::start(service, tree, clock)).await?)
+    Ok(blocking(move || Follower::start(service, tree, clock, first, since)).await?)
 }
 
 async fn mount(config: &Config, tree: Arc<VirtualTree>) -> Result<MountSlot, NodeError> {

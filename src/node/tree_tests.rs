@@ -23,6 +23,7 @@ use crate::meta::machine::MetaMachine;
 use crate::meta::op::{Op, RecordOp, SystemOp};
 use crate::meta::service::MetadataService;
 use crate::meta::store::shelf::MemoryShelf;
+use crate::vfs::first_scan::FirstScan;
 use crate::vfs::follower::Follower;
 use crate::vfs::keeper::TreeKeeper;
 use crate::vfs::{Filesystem, RuleSet, Source, VirtualTree};
@@ -87,8 +88,15 @@ impl Seen {
         let still = Arc::new(Still::new());
         let service = LogService::start(Arc::clone(&machine), still, Arc::clone(&clock)).unwrap();
         let tree = Arc::new(VirtualTree::new(Source::new("/nowhere")));
-        let follower =
-            Follower::start(Arc::new(service) as Arc<dyn MetadataService>, Arc::clone(&tree), clock).unwrap();
+        let since = machine.feed().reader();
+        let follower = Follower::start(
+            Arc::new(service) as Arc<dyn MetadataService>,
+            Arc::clone(&tree),
+            clock,
+            FirstScan::default(),
+            since,
+        )
+        .unwrap();
         let applied = machine.digest().0;
         Self { machine, tree, follower, applied }
     }

@@ -1,8 +1,9 @@
 //! The follower: brings the tree to where the log is, and keeps it there.
 //!
 //! ```text
-//! start, rules changed, lagged, refresh ─► scan of all records + changes meanwhile ─► one new tree
-//! otherwise                             ─► change feed ─► builder ─► one batch
+//! start                          ─► first scan (first_scan) + what the log added ─► the first tree
+//! rules changed, lagged, refresh ─► scan of all records + changes meanwhile      ─► one new tree
+//! otherwise                      ─► change feed ─► builder ─► one batch
 //! ```
 //!
 //! Why this is hard, and what answers it:
@@ -25,6 +26,7 @@ use parking_lot::Mutex;
 
 use super::builder::{BuilderStats, Change, ChangeKind, Placer};
 use super::filesystem::FsError;
+use super::first_scan::{Finished, FirstScan};
 use super::keeper::TreeKeeper;
 use super::rule::RuleSet;
 use super::tree_fs::VirtualTree;
@@ -86,11 +88,14 @@ struct Moving {
 }
 
 impl Follower {
-    /// Builds the first tree and follows from there. Returns once the tree is complete.
+    /// Builds the first tree and follows from there. Returns once the tree is complete. `since` must be a reader of the
+    /// feed from before the log was started: it tells what came after the first scan.
     pub fn start(
         service: Arc<dyn MetadataService>,
         tree: Arc<VirtualTree>,
         clock: Arc<dyn Clock>,
+        first: FirstScan,
+        since: FeedReader,
     ) -> Result<Self, FollowError> {
         let rules = Arc::new(RuleSet::default());
         let follow = tree_projection::follow(Arc::clone(&rules) as Arc<dyn Placer>, tree);
@@ -99,7 +104,7 @@ impl Follower {
         let refreshed_ms = AtomicU64::new(0);
         let inner = Arc::new(Inner { service, clock, moving, shown, refreshed_ms });
         let reader = inner.service.watch();
-        inner.rebuild(&mut inner.moving.lock())?;
+        inner.begin(&mut inner.moving.lock(), first, since)?;
         let thread = {
             let inner = Arc::clone(&inner);
             std::thread::Builder::new().name("vfs-follower".into()).spawn(move || inner.run(reader))?
@@ -150,6 +155,17 @@ impl Inner {
         Ok(())
     }
 
+    /// The first tree: from the scan that verified the state, or from one of our own when there is none.
+    fn begin(&self, moving: &mut Moving, first: FirstScan, mut since: FeedReader) -> Result<(), FollowError> {
+        let Some(finished) = first.take() else { return self.rebuild(moving) };
+        let mut meanwhile = Meanwhile::default();
+        if !meanwhile.take(since.poll())? {
+            return self.rebuild(moving);
+        }
+        self.adopt(moving, finished, &meanwhile);
+        Ok(())
+    }
+
     /// Reads everything and publishes the new tree in one step.
     fn rebuild(&self, moving: &mut Moving) -> Result<(), FollowError> {
         moving.stale = true;
@@ -162,16 +178,31 @@ impl Inner {
             if !meanwhile.take(reader.wait_until(index))? {
                 continue;
             }
-            for (id, (record, now_ms)) in &meanwhile.records {
-                scan.sync(id, record.as_ref(), *now_ms);
-            }
-            let index = index.max(meanwhile.index);
-            tree_projection::adopt(&mut moving.follow, scan, index);
-            *self.shown.lock() = Shown { stats: moving.follow.stats(), rules: Arc::clone(&rules) };
-            (moving.rules, moving.index, moving.stale) = (rules, index, false);
-            self.refreshed_ms.store(self.clock.now_ms(), Ordering::Relaxed);
+            self.adopt(moving, Finished { scan, rules, index }, &meanwhile);
             return Ok(());
         }
+    }
+
+    /// Publishes a scan with what changed since, in one step.
+    fn adopt(&self, moving: &mut Moving, finished: Finished, meanwhile: &Meanwhile) {
+        let Finished { mut scan, rules, index } = finished;
+        for (id, (record, now_ms)) in &meanwhile.records {
+            scan.sync(id, record.as_ref(), *now_ms);
+        }
+        let index = index.max(meanwhile.index);
+        match self.last_refresh() {
+            None => tree_projection::begin(&mut moving.follow, scan, index),
+            Some(_) => {
+                tree_projection::adopt(&mut moving.follow, scan, index);
+            }
+        }
+        *self.shown.lock() = Shown { stats: moving.follow.stats(), rules: Arc::clone(&rules) };
+        (moving.rules, moving.index, moving.stale) = (rules, index, false);
+        self.refreshed_ms.store(self.clock.now_ms(), Ordering::Relaxed);
+    }
+
+    fn last_refresh(&self) -> Option<u64> {
+        Some(self.refreshed_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0)
     }
 
     fn rules_in_force(&self) -> Result<Arc<RuleSet>, FollowError> {
@@ -266,7 +297,7 @@ impl TreeKeeper for Follower {
     }
 
     fn last_refresh_ms(&self) -> Option<u64> {
-        Some(self.inner.refreshed_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0)
+        self.inner.last_refresh()
     }
 
     fn rules(&self) -> Arc<RuleSet> {

@@ -18,6 +18,7 @@ pub mod explain;
 pub mod field;
 pub mod filesystem;
 pub mod filter;
+pub mod first_scan;
 pub mod follower;
 pub mod inode;
 pub mod keeper;

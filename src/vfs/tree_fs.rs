@@ -98,6 +98,12 @@ impl VirtualTree {
         diff
     }
 
+    /// Publishes the first tree. Nobody has seen a name before it, so there is nothing to compare.
+    pub(super) fn begin(&self, applied_index: u64, mut tree: Tree) {
+        tree.finish();
+        *self.published.write() = Published { tree, applied_index };
+    }
+
     /// Puts a whole new tree in place in one step. For the one writer: the trees are compared before, without the lock
     /// that keeps readers out, and the old one is freed after.
     pub(super) fn replace(&self, applied_index: u64, mut tree: Tree) -> TreeDiff {

@@ -99,6 +99,12 @@ impl Projection {
         })
     }
 
+    /// Publishes the first tree, and takes over its rules. Nothing was followed before it.
+    fn begin(&mut self, fresh: Fresh, applied_index: u64) {
+        self.placer = fresh.placer;
+        self.published.begin(applied_index, fresh.tree);
+    }
+
     /// Publishes a whole new tree in one step, and takes over its rules. What the batch held is dropped: the new tree is
     /// newer.
     pub fn replace(&mut self, fresh: Fresh, applied_index: u64) -> TreeDiff {
@@ -152,6 +158,13 @@ pub fn adopt(follow: &mut Follow, scanned: Scan, applied_index: u64) -> TreeDiff
     let (fresh, relevant, stats) = scanned.into_parts();
     follow.adopt(relevant, stats);
     follow.update().replace(fresh, applied_index)
+}
+
+/// The same for the first tree of all, which replaces nothing.
+pub fn begin(follow: &mut Follow, scanned: Scan, applied_index: u64) {
+    let (fresh, relevant, stats) = scanned.into_parts();
+    follow.adopt(relevant, stats);
+    follow.update().begin(fresh, applied_index);
 }
 
 impl Projection {

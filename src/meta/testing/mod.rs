@@ -8,6 +8,7 @@ mod key_promises;
 mod keys;
 mod model;
 mod promises;
+mod witness;
 
 use std::sync::Arc;
 
