@@ -98,6 +98,7 @@ fn an_unknown_variable_or_key_suggests_the_right_one() {
         refusal(&[], &[("METAD_MOD", "raft")]),
         "unknown variable METAD_MOD; did you mean METAD_MODE?"
     );
+    load(&[], &[("METAD_TEST_DATA", "/somewhere")]);
     assert!(refusal(&[], &[("METAD_QQQ", "1")]).contains("`metad config show` lists all"));
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.toml");

@@ -1,6 +1,6 @@
 //! The FUSE door on real mounts, over a small filesystem in memory whose bytes are real files.
 //!
-//! Without /dev/fuse or the right to mount, each test says so and passes; with METAD_REQUIRE_FUSE=1 it fails.
+//! Without /dev/fuse or the right to mount, each test says so and passes; with METAD_TEST_REQUIRE_FUSE=1 it fails.
 //!
 //! Not here: the real tree (`vfs`). Must always hold: no test waits for time, each waits for a condition with a
 //! deadline; every mount is gone at the end.

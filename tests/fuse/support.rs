@@ -60,8 +60,8 @@ pub fn mounted_fake(dir: TempDir, fake: Arc<Fake>, change: impl FnOnce(&mut Opti
     match metad::fuse::mount(options, fake.clone()) {
         Ok(mount) => Some(Mounted { mount: Some(mount), fake, dir }),
         Err(error @ (MountError::NoDevice | MountError::NotPermitted { .. })) => {
-            let required = std::env::var_os("METAD_REQUIRE_FUSE").is_some_and(|v| v == "1");
-            assert!(!required, "METAD_REQUIRE_FUSE=1, and: {error}");
+            let required = std::env::var_os("METAD_TEST_REQUIRE_FUSE").is_some_and(|v| v == "1");
+            assert!(!required, "METAD_TEST_REQUIRE_FUSE=1, and: {error}");
             eprintln!("skipped: {error}");
             None
         }

@@ -3,7 +3,7 @@
 //! Each writer owns its records and has one request under way at a time. After a crash its records are what was
 //! acknowledged, or that with the one request added whose answer never came: never anything else.
 //!
-//! `METAD_CRASHES` is the number of crashes, `METAD_SEED` repeats a run.
+//! `METAD_TEST_CRASHES` is the number of crashes, `METAD_TEST_SEED` repeats a run.
 //!
 //! Not here: torn writes and power loss (the log's own tests). Must always hold: a failure names the round and the seed.
 
@@ -261,16 +261,16 @@ fn library_of(node: &Node) -> Vec<(String, u64, String)> {
 
 #[test]
 fn a_crash_at_any_moment_loses_nothing_acknowledged() {
-    crash(&Home::new(), number("METAD_CRASHES", CRASHES));
+    crash(&Home::new(), number("METAD_TEST_CRASHES", CRASHES));
 }
 
 #[test]
 fn a_crash_at_any_moment_loses_nothing_acknowledged_in_a_cluster_of_one() {
-    crash(&Home::of_mode("raft"), number("METAD_CRASHES", CRASHES).div_ceil(3));
+    crash(&Home::of_mode("raft"), number("METAD_TEST_CRASHES", CRASHES).div_ceil(3));
 }
 
 fn crash(home: &Home, crashes: u64) {
-    let seed = number("METAD_SEED", 1);
+    let seed = number("METAD_TEST_SEED", 1);
     let mut random = Random(seed);
     let node = home.start();
     node.import(&library());
@@ -327,7 +327,7 @@ fn an_import_that_a_crash_cut_short_leaves_whole_records_and_can_be_repeated() {
     };
     let lines: String = (0..RECORDS).map(|n| format!("{}\n", record(n))).collect();
     let home = Home::new();
-    let mut random = Random(number("METAD_SEED", 1));
+    let mut random = Random(number("METAD_TEST_SEED", 1));
     let mut before = 0;
     for _ in 0..4 {
         let node = home.start();

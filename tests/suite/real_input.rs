@@ -118,8 +118,8 @@ fn four_real_videos_read_back_byte_for_byte_through_the_mount() {
                 assert!(probed.status.success() && text.starts_with("h264,"), "{path:?}: {text} {probed:?}");
             }
             Err(e) => {
-                let required = std::env::var_os("METAD_REQUIRE_DATA").is_some_and(|v| v == "1");
-                assert!(!required, "METAD_REQUIRE_DATA=1, and ffprobe: {e}");
+                let required = std::env::var_os("METAD_TEST_REQUIRE_DATA").is_some_and(|v| v == "1");
+                assert!(!required, "METAD_TEST_REQUIRE_DATA=1, and ffprobe: {e}");
                 eprintln!("ffprobe was not run: {e}");
             }
         }

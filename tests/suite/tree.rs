@@ -284,7 +284,7 @@ fn hostile(random: &mut Random, n: u64) -> Value {
 #[test]
 fn random_hostile_records_all_have_a_legal_path_of_their_own_and_keep_it() {
     const RECORDS: u64 = 3000;
-    let mut random = Random(number("METAD_SEED", 2));
+    let mut random = Random(number("METAD_TEST_SEED", 2));
     let home = Home::new();
     let node = home.start();
     node.import(&(0..RECORDS).map(|n| hostile(&mut random, n)).collect::<Vec<_>>());

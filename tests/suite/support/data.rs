@@ -1,6 +1,6 @@
 //! Real input that `scripts/test-data.sh` fetches.
 //!
-//! Not here: what is done with it. Must always hold: without it a test says so, and fails with `METAD_REQUIRE_DATA=1`.
+//! Not here: what is done with it. Must always hold: without it a test says so, and fails with `METAD_TEST_REQUIRE_DATA=1`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,8 +16,8 @@ pub fn folder() -> Option<&'static Path> {
     match FOLDER.get_or_init(find) {
         Ok(folder) => Some(folder),
         Err(reason) => {
-            let required = std::env::var_os("METAD_REQUIRE_DATA").is_some_and(|v| v == "1");
-            assert!(!required, "METAD_REQUIRE_DATA=1, and: {reason}");
+            let required = std::env::var_os("METAD_TEST_REQUIRE_DATA").is_some_and(|v| v == "1");
+            assert!(!required, "METAD_TEST_REQUIRE_DATA=1, and: {reason}");
             eprintln!("skipped: {reason}");
             None
         }

@@ -97,8 +97,8 @@ impl Home {
     pub fn start_mounted(&self) -> Option<Node> {
         static FUSE: OnceLock<Result<(), String>> = OnceLock::new();
         if let Err(reason) = FUSE.get_or_init(fuse) {
-            let required = std::env::var_os("METAD_REQUIRE_FUSE").is_some_and(|v| v == "1");
-            assert!(!required, "METAD_REQUIRE_FUSE=1, and: {reason}");
+            let required = std::env::var_os("METAD_TEST_REQUIRE_FUSE").is_some_and(|v| v == "1");
+            assert!(!required, "METAD_TEST_REQUIRE_FUSE=1, and: {reason}");
             eprintln!("skipped: {reason}");
             return None;
         }
