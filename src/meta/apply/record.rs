@@ -184,6 +184,10 @@ fn delete(tx: &mut Tx<'_>, id: &Bytes) -> Result<Response, Fatal> {
     for name in &names {
         deleted += i64::from(change.unset(tx, name)?);
     }
+    if deleted == 0 {
+        // Nothing of it but its place in the index: an event all the same, because a tombstone is known by its event.
+        tx.event(EventKind::Del, id, &Bytes::from_static(FILE_PATH));
+    }
     bury(tx, change)?;
     Ok(Response::Count(deleted))
 }
@@ -227,6 +231,9 @@ fn add_member(tx: &mut Tx<'_>, id: &Bytes, property: Blob, member: &Blob) -> Res
     let known = text.split(|b| *b == MEMBER_SEPARATOR).any(|m| m == member.0.as_ref());
     if known && !text.is_empty() {
         return Ok(Response::Flag(false));
+    }
+    if text.len() + 1 + member.0.len() > limits::VALUE_BYTES_MAX {
+        return Ok(Response::Rejected(Reject::TooLong { limit: limits::VALUE_BYTES_MAX as u64 }));
     }
     let joined = if text.is_empty() {
         member.0.clone()

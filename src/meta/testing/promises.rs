@@ -230,3 +230,32 @@ fn a_consumer_from_the_beginning_finds_nothing_of_what_was_cleared() {
     assert_eq!(told, ["late"]);
     assert!(page.compacted, "whoever resumes from before the clearing must see that something is missing");
 }
+
+#[test]
+fn deleting_a_record_that_was_only_listed_keeps_other_tombstones_apart() {
+    let mut driver = Driver::new();
+    driver.run(1, put("other", &[("title", "t")]));
+    driver.run(1, Op::Record(RecordOp::List { id: Blob::from("listed") }));
+    driver.run(1, delete("other"));
+    driver.run(1, delete("listed"));
+    let tombstones: Vec<_> = content(&driver.machine)
+        .into_iter()
+        .filter(|(key, _)| key[0] == layout::Kind::Tombstone as u8)
+        .map(|(_, id)| id)
+        .collect();
+    assert_eq!(tombstones, ["other", "listed"]);
+    assert_eq!(driver.machine.state().head().counters.tombstones, 2);
+}
+
+#[test]
+fn a_set_property_refuses_to_grow_beyond_the_largest_value() {
+    let mut driver = Driver::new();
+    let add = |letter: u8| {
+        let member = Blob::from(vec![letter; limits::VALUE_BYTES_MAX / 2]);
+        Op::Record(RecordOp::AddMember { id: Blob::from("a"), property: Blob::from("tags"), member })
+    };
+    driver.run(1, add(b'x'));
+    driver.run(1, add(b'y'));
+    let first = record(&driver, "a").header.mod_index;
+    assert_eq!(first, 1, "the second member would make it too long: nothing was changed");
+}
