@@ -45,8 +45,8 @@ pub mod decisions {
     #[doc = include_str!("decisions/004-one-hand-over-per-entry-and-node.md")]
     pub mod d004_one_hand_over_per_entry_and_node {}
 
-    #[doc = include_str!("decisions/005-one-voter-on-the-local-journal.md")]
-    pub mod d005_one_voter_on_the_local_journal {}
+    #[doc = include_str!("decisions/005-one-voter-is-a-raft-log.md")]
+    pub mod d005_one_voter_is_a_raft_log {}
 
     #[doc = include_str!("decisions/006-default-rules-are-written.md")]
     pub mod d006_default_rules_are_written {}
