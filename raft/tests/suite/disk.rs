@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,18 +66,50 @@ pub fn options(dir: &Path, disk: &Arc<Disk>) -> Options {
     options
 }
 
-/// Copies a directory as it is right now.
+/// Copies a directory as it was at one moment, into an empty one.
+///
+/// A crash leaves one moment's files. A copy takes time, and a log that goes on writing, renaming and purging meanwhile
+/// would leave a mixture that no crash can: such a copy is thrown away and made again.
 pub fn photograph(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    loop {
+        let before = listing(from);
+        let whole = copy(from, to).is_ok();
+        if whole && before.is_ok() && before.ok() == listing(from).ok() {
+            return;
+        }
+        fs::remove_dir_all(to).unwrap();
+    }
+}
+
+/// Copies all files; fails when one goes away meanwhile.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            photograph(&entry.path(), &target);
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
         } else {
-            fs::copy(entry.path(), target).unwrap();
+            fs::copy(entry.path(), target)?;
         }
     }
+    Ok(())
+}
+
+/// Every file below a directory with its size and the time of its last change; fails when one goes away meanwhile.
+fn listing(dir: &Path) -> io::Result<Vec<(PathBuf, u64, i64, i64)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        if meta.is_dir() {
+            found.extend(listing(&entry.path())?);
+        } else {
+            found.push((entry.path(), meta.len(), meta.mtime(), meta.mtime_nsec()));
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// The files of a directory whose names end in `suffix`, sorted.
