@@ -58,7 +58,6 @@ struct Slot {
 #[derive(Default)]
 struct Overlay {
     map: BTreeMap<Bytes, Slot>,
-    bytes: usize,
     head: Head,
     /// As in [`Queue::life`].
     life: u64,
@@ -162,11 +161,7 @@ impl State {
         }
         drop(queue);
         for (key, value) in changes {
-            let added = cost(&key, value.as_ref());
-            if let Some(old) = overlay.map.insert(key.clone(), Slot { value, index }) {
-                overlay.bytes -= cost(&key, old.value.as_ref());
-            }
-            overlay.bytes += added;
+            overlay.map.insert(key, Slot { value, index });
         }
         overlay.head = head;
         drop(overlay);
@@ -200,10 +195,8 @@ impl State {
             return;
         }
         for key in batch.changes.keys() {
-            if overlay.map.get(key).is_some_and(|slot| slot.index <= index)
-                && let Some(slot) = overlay.map.remove(key)
-            {
-                overlay.bytes -= cost(key, slot.value.as_ref());
+            if overlay.map.get(key).is_some_and(|slot| slot.index <= index) {
+                overlay.map.remove(key);
             }
         }
     }
@@ -216,11 +209,6 @@ impl State {
     /// What is true now.
     pub fn head(&self) -> Head {
         self.overlay.read().head.clone()
-    }
-
-    /// Bytes that are in RAM because the store does not have them yet.
-    pub fn overlay_bytes(&self) -> usize {
-        self.overlay.read().bytes
     }
 
     /// One applied index for several reads: publishing waits while it lives, so keep it short.
