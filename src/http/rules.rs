@@ -19,7 +19,6 @@ use super::reply;
 use super::routes::Group;
 use super::story;
 use crate::codec::Blob;
-use crate::meta::op::{Op, SystemOp};
 use crate::vfs::RuleSet;
 use crate::vfs::explain::explain as explain_file;
 use crate::vfs::rule::RuleError;
@@ -48,9 +47,7 @@ fn text(body: &[u8]) -> Result<&str, ApiError> {
 
 /// Proposes rules that were parsed from `text`: the index of their entry.
 pub(super) async fn set(app: &Door, text: Blob, rules: &RuleSet) -> Result<u64, ApiError> {
-    let naming = rules.naming_properties();
-    let naming = naming.names().map(|name| Blob::from(name.to_owned())).collect();
-    let (_, index) = guard::write(app, Op::System(SystemOp::SetRules { text, naming })).await?;
+    let (_, index) = guard::write(app, rules.set_operation(text)).await?;
     Ok(index)
 }
 

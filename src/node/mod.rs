@@ -27,14 +27,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::codec::Blob;
 use crate::config::{Config, Durability, Mode};
 use crate::fuse;
 use crate::http;
 use crate::meta::feed::FeedReader;
 use crate::meta::log_service::LogService;
 use crate::meta::machine::MetaMachine;
-use crate::meta::op::{Op, SystemOp};
 use crate::meta::service::{MetadataService, ServiceError, WriteOptions};
 use crate::meta::store::shelf::DiskShelf;
 use crate::telemetry::Metrics;
@@ -270,9 +268,7 @@ async fn write_default_rules(service: &dyn MetadataService) -> Result<(), NodeEr
         return Ok(());
     }
     let rules = RuleSet::default();
-    let naming = rules.naming_properties();
-    let naming = naming.names().map(|name| Blob::from(name.to_owned())).collect();
-    let op = Op::System(SystemOp::SetRules { text: Blob::from(rules.to_string()), naming });
+    let op = rules.set_operation(rules.to_string());
     service.write(vec![op], WriteOptions { deadline: Instant::now() + FIRST_WRITE }).await?;
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::codec::Blob;
 use crate::meta::entry::{Entry, FEATURE_LEVEL, HandOver, OpId};
 use crate::meta::log_service::LogService;
 use crate::meta::machine::MetaMachine;
-use crate::meta::op::{Op, RecordOp, SystemOp};
+use crate::meta::op::{Op, RecordOp};
 use crate::meta::service::MetadataService;
 use crate::meta::store::shelf::MemoryShelf;
 use crate::vfs::first_scan::FirstScan;
@@ -142,9 +142,7 @@ fn entry(index: u64, ops: &[Op]) -> LogEntry {
 
 fn rules() -> Op {
     let rules = RuleSet::default();
-    let naming = rules.naming_properties();
-    let naming = naming.names().map(|name| Blob::from(name.to_owned())).collect();
-    Op::System(SystemOp::SetRules { text: Blob::from(rules.to_string()), naming })
+    rules.set_operation(rules.to_string())
 }
 
 fn put(id: u8, properties: &[(&str, String)]) -> Op {

@@ -9,6 +9,8 @@
 
 use super::field::{self, FieldId};
 use super::rule::{RuleSet, Unmatched};
+use crate::codec::Blob;
+use crate::meta::op::{Op, SystemOp};
 
 /// Properties that attributes are made of. They never change a path.
 /// Source: the VFS seed, "Core Properties"; `sizeByte` is what real writers set.
@@ -79,6 +81,14 @@ impl RuleSet {
     pub fn relevant_properties(&self) -> PropertySet {
         let naming = self.naming_properties();
         PropertySet::new(naming.exact.into_iter().chain(ATTRIBUTES.map(str::to_owned)))
+    }
+
+    /// The operation that puts these rules in force: their text and, because apply evaluates no rules, the properties
+    /// that name. `text` is what `self` was parsed from, or its printed form.
+    pub fn set_operation(&self, text: impl Into<Blob>) -> Op {
+        let naming = self.naming_properties();
+        let naming = naming.names().map(|name| Blob::from(name.to_owned())).collect();
+        Op::System(SystemOp::SetRules { text: text.into(), naming })
     }
 
     fn used_fields(&self) -> Vec<FieldId> {
