@@ -13,6 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::admin::ClusterAdmin;
 use crate::error::{Leader, ReplicateError, StartError};
 use crate::state_machine::StateMachine;
 
@@ -89,6 +90,11 @@ pub trait PosixMetadataReplicator: Send + Sync {
 
     /// The current picture and its changes. Clone what you need out of a borrow at once; never hold it.
     fn status(&self) -> watch::Receiver<Status>;
+
+    /// Changes of the cluster; `None` where there is no cluster (NoOp).
+    fn admin(&self) -> Option<&dyn ClusterAdmin> {
+        None
+    }
 
     /// Stops taking proposals, finishes what is in flight, flushes the log and stops all threads. Idempotent.
     fn stop(&self) -> Fut<'_, ()>;
