@@ -2,6 +2,10 @@
 //!
 //! Not here: settings, which users may change. Must always hold: whatever grows has a limit here.
 
+/// Most members of a cluster, learners included.
+pub const MEMBERS_MAX: usize = 32;
+/// Longest name of a node in bytes.
+pub const NODE_NAME_BYTES_MAX: usize = 128;
 /// Longest hashId in bytes.
 pub const ID_BYTES_MAX: usize = 512;
 /// Longest property name in bytes.

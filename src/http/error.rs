@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::reply;
+use crate::meta::cluster::ClusterReject;
 use crate::meta::response::Reject;
 use crate::meta::service::{AppliedState, ServiceError};
 use crate::vfs::FsError;
@@ -153,6 +154,8 @@ impl From<Reject> for ApiError {
             Reject::NotFloat => Self::bad("not_float", text),
             Reject::Overflow => Self::bad("overflow", text),
             Reject::NoSuchKey => Self::not_found(text),
+            Reject::Cluster(ClusterReject::NoSuchMember { .. }) => Self::not_found(text),
+            Reject::Cluster(_) => Self::new(StatusCode::CONFLICT, "members", text),
             Reject::TooLong { .. } | Reject::TooManyElements { .. } => Self::too_large("too_large", text),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 00 LOCAL      00 01                                     checkpoint of this node: not content, not hashed
-//! 01 SYSTEM     01 01 counters · 01 02 rules · 01 03 key counters
+//! 01 SYSTEM     01 01 counters · 01 02 rules · 01 03 key counters · 01 04 book
 //! 02 SESSION    02 | node u64                             replies and acknowledged sequence numbers of a node's doors
 //! 10 RECORD     10 | gen u32 | slot u64 | id              header and properties of one file
 //! 11 CHUNK      11 | gen u32 | slot u64 | id len u16 | id | property len u16 | property | chunk u32
@@ -60,6 +60,8 @@ pub const RULES: &[u8] = &[Kind::System as u8, 2];
 
 /// Key of the counters of the generic keys.
 pub const KEY_COUNTERS: &[u8] = &[Kind::System as u8, 3];
+/// Key of the cluster's book of members.
+pub const BOOK: &[u8] = &[Kind::System as u8, 4];
 
 /// Whether a key belongs to the replicated content of generation `generation` (or to no generation).
 pub fn is_content(key: &[u8], generation: u32) -> bool {

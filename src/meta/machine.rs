@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::apply::{self, Effects, tx::Core, tx::Tx};
+use super::cluster::Book;
 use super::feed::{ChangeSet, Feed};
 use super::hash::StateHash;
 use super::layout;
@@ -37,6 +38,7 @@ struct Inner {
     feed: Arc<Feed>,
     waiters: Waiters,
     applied: watch::Sender<u64>,
+    book: watch::Sender<Arc<Book>>,
 }
 
 impl MetaMachine {
@@ -65,8 +67,9 @@ impl MetaMachine {
         let feed = Arc::new(Feed::default());
         // A follower that starts now finds everything up to here in the state.
         feed.publish([], *applied.borrow());
-        let inner =
-            Inner { shelf, state, core: Mutex::new(core), feed, waiters: Waiters::default(), applied };
+        let book = watch::Sender::new(Arc::clone(&core.book));
+        let (core, waiters) = (Mutex::new(core), Waiters::default());
+        let inner = Inner { shelf, state, core, feed, waiters, applied, book };
         Ok(Self { inner: Arc::new(inner), writer: Mutex::new(Some(writer)) })
     }
 
@@ -88,6 +91,11 @@ impl MetaMachine {
     /// The applied index, as it moves.
     pub fn applied(&self) -> watch::Receiver<u64> {
         self.inner.applied.subscribe()
+    }
+
+    /// The cluster's book of members, as it changes. Local and stale.
+    pub fn book(&self) -> watch::Receiver<Arc<Book>> {
+        self.inner.book.subscribe()
     }
 
     /// Brings everything into the store and ends the write-behind thread. Call after the replicator has stopped.
@@ -145,6 +153,15 @@ fn head_of(core: &Core, applied: Applied) -> Head {
 }
 
 impl Inner {
+    /// Tells of a book that changed.
+    fn publish_book(&self, book: Arc<Book>) {
+        self.book.send_if_modified(|known| {
+            let changed = !Arc::ptr_eq(known, &book);
+            *known = book;
+            changed
+        });
+    }
+
     /// Takes another store into use and tells followers to start over.
     fn replace(
         &self,
@@ -158,8 +175,10 @@ impl Inner {
         *core = Core::load(&StoreView(store.as_ref()), system, user)?;
         let head = head_of(&core, applied);
         let index = head.applied.index;
+        let book = Arc::clone(&core.book);
         self.state.switch(store, head);
         drop(core);
+        self.book.send_replace(book);
         self.feed.publish([Arc::new(ChangeSet { index, reset: true, ..ChangeSet::default() })], index);
         self.applied.send_replace(index);
         Ok(())
@@ -190,8 +209,10 @@ impl StateMachine for MetaMachine {
         }
         let changes = tx.into_changes();
         let head = head_of(&core, upto.clone());
+        let book = Arc::clone(&core.book);
         drop(core);
         inner.state.publish(changes, head)?;
+        inner.publish_book(book);
         let (sets, replies): (Vec<_>, Vec<_>) =
             effects.into_iter().map(|e| (Arc::new(e.changes), e.replies)).unzip();
         let indexes: Vec<u64> = sets.iter().map(|set| set.index).collect();

@@ -9,6 +9,7 @@
 //! Must always hold: state is a pure function of the log; apply reads no clock, no randomness, no hash-map order.
 
 pub mod apply;
+pub mod cluster;
 pub mod collection_op;
 pub mod counters;
 pub mod decimal;

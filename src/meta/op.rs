@@ -7,6 +7,7 @@
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 
+use super::cluster::ClusterOp;
 use super::collection_op::{HashOp, SetOp};
 use super::key_op::{KeyOp, StrOp};
 use crate::codec::Blob;
@@ -101,6 +102,8 @@ pub enum SystemOp {
         /// The new level; lower than the present one is rejected.
         level: u32,
     },
+    /// A change of the cluster's book of members.
+    Cluster(ClusterOp),
 }
 
 /// A condition of [`Op::Atomic`].
@@ -141,6 +144,7 @@ impl Op {
             Op::System(SystemOp::SetRules { text, naming }) => {
                 text.len() + naming.iter().map(|n| n.len() + EACH).sum::<usize>() + EACH
             }
+            Op::System(SystemOp::Cluster(op)) => op.weight() + EACH,
             Op::System(SystemOp::Tick | SystemOp::SetFeatureLevel { .. }) => EACH,
             Op::Atomic { guards, ops } => {
                 let guard = |g: &Guard| match g {

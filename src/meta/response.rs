@@ -6,6 +6,7 @@
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 
+use super::cluster::ClusterReject;
 use crate::codec::Blob;
 
 /// The result of one operation.
@@ -76,4 +77,7 @@ pub enum Reject {
         /// The limit.
         limit: u64,
     },
+    /// The cluster's book refused the change.
+    #[error(transparent)]
+    Cluster(#[from] ClusterReject),
 }

@@ -10,6 +10,7 @@
 //! into chunks; an error here is a fault of this node (a store that lies, an entry of a newer version), never a
 //! client's mistake.
 
+pub mod cluster;
 pub mod collection;
 pub mod hash;
 pub mod key;
@@ -88,7 +89,7 @@ fn is_repeatable(op: &Op) -> bool {
             | RecordOp::List { .. }
             | RecordOp::Unlist { .. },
         )
-        | Op::System(SystemOp::SetRules { .. } | SystemOp::SetFeatureLevel { .. })
+        | Op::System(SystemOp::SetRules { .. } | SystemOp::SetFeatureLevel { .. } | SystemOp::Cluster(_))
         | Op::Atomic { .. } => false,
     }
 }
@@ -135,6 +136,7 @@ fn system(tx: &mut Tx<'_>, op: SystemOp) -> Result<Response, Fatal> {
             tx.set_rules(StoredRules { text, version: tx.index(), naming })?;
             Ok(Response::Done)
         }
+        SystemOp::Cluster(op) => cluster::apply(tx, op),
         // Beginning the entry has moved the time already.
         SystemOp::Tick => Ok(Response::Done),
         SystemOp::SetFeatureLevel { level } => {

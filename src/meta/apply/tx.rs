@@ -12,6 +12,7 @@ use metad_raft::Fatal;
 
 use crate::codec;
 use crate::limits;
+use crate::meta::cluster::Book;
 use crate::meta::counters::Counters;
 use crate::meta::event::{Event, EventKind};
 use crate::meta::feed::ChangeSet;
@@ -40,6 +41,8 @@ pub struct Core {
     pub user_hash: StateHash,
     /// The rules in force.
     pub rules: StoredRules,
+    /// The cluster's book of members; another one after each change.
+    pub book: Arc<Book>,
     stored_counters: Option<Bytes>,
     stored_keys: Option<Bytes>,
     sessions: HashMap<u64, Kept<Session>>,
@@ -70,6 +73,10 @@ impl Core {
             core.keys =
                 KeyCounters::decode(&stored).map_err(|e| Fatal::with("decode the key counters", e))?;
             core.stored_keys = Some(stored);
+        }
+        if let Some(stored) = view.get(layout::BOOK)? {
+            let book = Book::decode(&stored).map_err(|e| Fatal::with("decode the cluster's book", e))?;
+            core.book = Arc::new(book);
         }
         core.load_tail(view)?;
         Ok(core)

@@ -2,6 +2,7 @@
 //!
 //! Not here: tests of single rooms (beside them). Must always hold: the model is written the slow, obvious way.
 
+mod cluster;
 mod collections;
 mod golden;
 mod key_promises;

@@ -37,6 +37,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = rows.into_iter().map(read).collect();
     cases.extend([
         fixed("key-rules", "Key of the naming rules", Bytes::from_static(layout::RULES)),
+        fixed("key-book", "Key of the book of members", Bytes::from_static(layout::BOOK)),
         fixed(
             "key-first",
             "First key of the records of a generation",

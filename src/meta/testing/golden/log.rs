@@ -4,6 +4,7 @@
 
 use super::{Case, Row, variants};
 use crate::codec::Blob;
+use crate::meta::cluster::{ClusterOp, Member, NodeCard};
 use crate::meta::collection_op::{HashOp, SetOp};
 use crate::meta::entry::{Entry, HandOver, OpId};
 use crate::meta::key_op::{KeyOp, StrOp};
@@ -15,7 +16,9 @@ pub(super) fn cases() -> Vec<Case> {
     let guarded = |guard| Op::Atomic { guards: vec![guard], ops: Vec::new() };
     let guards = guards().into_iter().map(|row| entry_row(row, guarded));
     let groups = operations().into_iter().map(|row| entry_row(row, |op| op));
-    let entries = records.chain(systems).chain(guards).chain(groups).chain([two_nodes()]);
+    let cluster =
+        cluster_operations().into_iter().map(|row| entry_row(row, |op| Op::System(SystemOp::Cluster(op))));
+    let entries = records.chain(systems).chain(cluster).chain(guards).chain(groups).chain([two_nodes()]);
     entries.map(|row| Case::new(row, Entry::encode, Entry::decode)).collect()
 }
 
@@ -78,7 +81,37 @@ fn system_operations() -> Vec<Row<SystemOp>> {
         SystemOp::Tick => ("entry-system-tick", "The log's time moved", SystemOp::Tick),
         SystemOp::SetFeatureLevel { .. } => ("entry-system-feature-level", "The feature level raised",
             SystemOp::SetFeatureLevel { level: 2 }),
+        SystemOp::Cluster(_) => ("entry-system-cluster", "A change of the book of members: a node removed",
+            SystemOp::Cluster(ClusterOp::Remove { id: 251 })),
     )
+}
+
+fn cluster_operations() -> Vec<Row<ClusterOp>> {
+    let member = member();
+    let cluster_id = String::from("0123456789abcdef0123456789abcdef");
+    variants!(ClusterOp:
+        ClusterOp::Found { .. } => ("entry-cluster-found", "A cluster founded with one member",
+            ClusterOp::Found { cluster_id, members: vec![member.clone()] }),
+        ClusterOp::Admit { .. } => ("entry-cluster-admit", "A node asks for an id",
+            ClusterOp::Admit { card: member.card.clone() }),
+        ClusterOp::Announce { .. } => ("entry-cluster-announce", "A member tells where it is",
+            ClusterOp::Announce { member }),
+        ClusterOp::Remove { .. } => ("entry-cluster-remove", "A node removed", ClusterOp::Remove { id: 3 }),
+    )
+}
+
+/// A member, each of its parts with a value of its own.
+pub(super) fn member() -> Member {
+    let card = NodeCard {
+        name: "nas".into(),
+        incarnation: 0x0102_0304_0506_0708,
+        peer: "10.0.0.1:9001".into(),
+        http: "10.0.0.1:9000".into(),
+        resp: "10.0.0.1:6379".into(),
+        feature_min: 1,
+        feature_max: 2,
+    };
+    Member { id: 251, card }
 }
 
 fn guards() -> Vec<Row<Guard>> {

@@ -6,16 +6,23 @@ use bytes::Bytes;
 
 use super::{Case, Row, variants};
 use crate::codec::{self, Blob};
+use crate::meta::cluster::ClusterReject;
 use crate::meta::entry::OpId;
 use crate::meta::response::{Reject, Response};
 use crate::meta::session::{Session, Verdict};
 
 pub(super) fn cases() -> Vec<Case> {
     let refused = rejects().into_iter().map(|(name, intent, why)| (name, intent, Response::Rejected(why)));
+    let by_book = cluster_rejects().into_iter();
+    let by_book = by_book.map(|(name, intent, why)| (name, intent, Response::Rejected(why.into())));
     let encode = |response: &Response| Bytes::from(codec::encode(response));
     let decode = codec::decode_shared::<Response>;
-    let mut cases: Vec<Case> =
-        responses().into_iter().chain(refused).map(|row| Case::new(row, encode, decode)).collect();
+    let mut cases: Vec<Case> = responses()
+        .into_iter()
+        .chain(refused)
+        .chain(by_book)
+        .map(|row| Case::new(row, encode, decode))
+        .collect();
     cases.extend(sessions().map(|row| Case::new(row, Session::encode, Session::decode)));
     cases
 }
@@ -47,6 +54,19 @@ fn rejects() -> Vec<Row<Reject>> {
         Reject::NoSuchKey => ("reject-no-such-key", "Refused: the key is absent", Reject::NoSuchKey),
         Reject::TooLong { .. } => ("reject-too-long", "Refused: the string would be too long", Reject::TooLong { limit: 512 }),
         Reject::TooManyElements { .. } => ("reject-too-many-elements", "Refused: too many elements in one operation", Reject::TooManyElements { limit: 1024 }),
+        Reject::Cluster(_) => ("reject-cluster", "Refused by the book of members",
+            Reject::Cluster(ClusterReject::NoSuchMember { id: 251 })),
+    )
+}
+
+fn cluster_rejects() -> Vec<Row<ClusterReject>> {
+    variants!(ClusterReject:
+        ClusterReject::AnotherCluster => ("reject-cluster-another", "Refused: another cluster", ClusterReject::AnotherCluster),
+        ClusterReject::NoSuchMember { .. } => ("reject-cluster-no-such-member", "Refused: not a member", ClusterReject::NoSuchMember { id: 3 }),
+        ClusterReject::Removed { .. } => ("reject-cluster-removed", "Refused: removed for good", ClusterReject::Removed { id: 3 }),
+        ClusterReject::Taken { .. } => ("reject-cluster-taken", "Refused: a name or address that member 3 has", ClusterReject::Taken { id: 3 }),
+        ClusterReject::AnotherIncarnation { .. } => ("reject-cluster-another-incarnation", "Refused: another data directory", ClusterReject::AnotherIncarnation { id: 3 }),
+        ClusterReject::Full { .. } => ("reject-cluster-full", "Refused: no room for another member", ClusterReject::Full { limit: 32 }),
     )
 }
 

@@ -8,6 +8,7 @@ use metad_raft::Applied;
 use super::{Case, Row, variants};
 use crate::codec::Blob;
 use crate::meta::apply::tx::{decode_counters, encode_counters};
+use crate::meta::cluster::{Book, Removed};
 use crate::meta::counters::Counters;
 use crate::meta::event::{Event, EventKind};
 use crate::meta::hash::StateHash;
@@ -23,7 +24,15 @@ pub(super) fn cases() -> Vec<Case> {
     let records = values().into_iter().map(record_of_value).chain(flagged());
     let mut cases: Vec<Case> = records.map(|row| Case::new(row, Record::encode, Record::decode)).collect();
     cases.extend(event_kinds().into_iter().map(tail_block));
-    cases.extend([counters(), rules(), mixed_tail_block(), checkpoint(), snapshot_block(), state_hash()]);
+    cases.extend([
+        counters(),
+        rules(),
+        book(),
+        mixed_tail_block(),
+        checkpoint(),
+        snapshot_block(),
+        state_hash(),
+    ]);
     cases
 }
 
@@ -100,6 +109,19 @@ fn rules() -> Case {
     let rules = StoredRules { text: Blob::from("[[view]]"), version: 12, naming };
     let row = ("rules", "The naming rules, set by entry 12", rules);
     Case::new(row, StoredRules::encode, StoredRules::decode)
+}
+
+fn book() -> Case {
+    let member = super::log::member();
+    let removed = vec![Removed { id: 7, name: "old".into() }];
+    let book = Book {
+        cluster_id: "0123456789abcdef0123456789abcdef".into(),
+        next_id: 252,
+        members: vec![member],
+        removed,
+    };
+    let row = ("book", "The book of members: one member, one removed node", book);
+    Case::new(row, Book::encode, Book::decode)
 }
 
 fn event(seq: u64, kind: EventKind, record: &'static str, property: &'static str) -> Event {
