@@ -105,8 +105,8 @@ pub enum Command {
         /// The server, as redis://HOST:PORT
         url: String,
     },
-    /// Measure a cluster
-    Bench,
+    /// Measure how fast a cluster is, from here
+    Bench(Bench),
     /// Messages between nodes
     #[command(subcommand)]
     Mesh(Mesh),
@@ -163,6 +163,20 @@ pub struct Scan {
     /// Print the records as JSON Lines on stdout and send nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Arguments of `bench`.
+#[derive(Clone, Debug, Args)]
+pub struct Bench {
+    /// Clients at once, each with one request on its way
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    pub clients: usize,
+    /// How long to measure each workload
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: u64,
+    /// Bytes of a value
+    #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65536))]
+    pub value_bytes: usize,
 }
 
 /// Commands of `meta`.

@@ -114,6 +114,18 @@ impl Client {
         self.timeout
     }
 
+    /// The first endpoint as `host:port`, for connections that are made by hand.
+    ///
+    /// # Errors
+    /// When the endpoint has no host.
+    pub fn first_authority(&self) -> Result<String, CliError> {
+        let url = self.endpoints.first().expect("there is at least one endpoint");
+        match (url.host_str(), url.port_or_known_default()) {
+            (Some(host), Some(port)) => Ok(format!("{host}:{port}")),
+            _ => Err(CliError::new(Exit::Usage, format!("{url} names no host"))),
+        }
+    }
+
     /// Sends a call to the first endpoint that answers.
     ///
     /// # Errors

@@ -3,13 +3,14 @@
 //! ```text
 //! args (grammar) ─► dispatch ─┬─ serve                      the only command that runs a node
 //!                             ├─ config docs                need nothing
-//!                             └─ client: meta events vfs rules status scan demo
+//!                             └─ client: meta events vfs rules status scan demo bench
 //! ```
 //!
 //! Not here: what the commands do on the server.
 //! Must always hold: data goes to stdout, everything else to stderr; every exit code is decided in `error`.
 
 mod args;
+pub mod bench;
 mod client;
 mod config;
 mod demo;
@@ -82,7 +83,7 @@ fn dispatch(command: Command, globals: &Globals, out: &mut Output) -> Result<(),
         Command::Snapshot(_) => Err(CliError::not_yet("snapshot")),
         Command::Recover(_) => Err(CliError::not_yet("recover")),
         Command::Import { .. } => Err(CliError::not_yet("import")),
-        Command::Bench => Err(CliError::not_yet("bench")),
+        Command::Bench(command) => block_on(bench::run(command, &client(globals)?, out)),
         Command::Mesh(_) => Err(CliError::not_yet("mesh")),
         Command::Tls(_) => Err(CliError::not_yet("tls")),
         Command::Debug(_) => Err(CliError::not_yet("debug")),
