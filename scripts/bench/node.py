@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 START_SECONDS_MAX = 300
@@ -21,8 +22,18 @@ class BenchError(Exception):
 
 
 class Node:
-    def __init__(self, metad: str, data_dir: Path, files: Path, mount: Path | None = None):
+    def __init__(
+        self,
+        metad: str,
+        data_dir: Path,
+        files: Path,
+        mount: Path | None = None,
+        mode: str = "noop",
+        peer: str = "127.0.0.1:0",
+        extra: Sequence[str] = (),
+    ):
         self.metad, self.data_dir, self.files, self.mount = metad, data_dir, files, mount
+        self.mode, self.peer, self.extra = mode, peer, extra
         self.log = data_dir.with_name(data_dir.name + ".log")
         self.process: subprocess.Popen | None = None
         self.http = ""
@@ -38,8 +49,9 @@ class Node:
     def start(self) -> None:
         """Starts the process and waits until it is ready. `started` is the moment of its start in monotonic seconds."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        command = [self.metad, "serve", "--mode", "noop", "--data-dir", str(self.data_dir), "--files", str(self.files)]
-        for door in ("http", "resp", "sentinel", "peer"):
+        command = [self.metad, "serve", "--mode", self.mode, "--data-dir", str(self.data_dir)]
+        command += ["--files", str(self.files), "--peer", self.peer, *self.extra]
+        for door in ("http", "resp", "sentinel"):
             command += [f"--{door}", "127.0.0.1:0"]
         if self.mount:
             self.mount.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Writes and reads of three nodes against a three-node etcd, and of one node, in one run on one disk with fsync on.
+
+Every system is measured by the same closed loop (tests/load), client beside the leader, values of 128 bytes; the rounds of
+all systems alternate, and each figure is the median of its rounds. etcd is spoken to over gRPC, we over HTTP.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import report
+from cluster import EtcdCluster, MetadCluster
+from node import BenchError
+
+CASES = [("write", 1), ("write", 64), ("write", 256), ("read", 1), ("read", 64), ("import", 1)]
+
+
+def load(program: str, system: str, workload: str, address: str, clients: int, seconds: float) -> dict:
+    command = [program, system, workload, address, str(clients), str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchError(f"{' '.join(command[1:])}: {done.stderr.strip()[-500:]}")
+    return json.loads(done.stdout)
+
+
+def measure(arguments: argparse.Namespace, systems: dict[str, tuple[str, Callable[[], str]]]) -> dict:
+    """Figures by (system, workload, clients): a list with one for each round."""
+    figures: dict[tuple[str, str, int], list[dict]] = {}
+    for number in range(arguments.rounds):
+        for workload, clients in CASES:
+            for name, (kind, address) in systems.items():
+                if kind == "etcd" and workload == "import":
+                    continue
+                seen = load(arguments.load, kind, workload, address(), clients, arguments.seconds)
+                figures.setdefault((name, workload, clients), []).append(seen)
+                print(
+                    f"round {number + 1}: {name} {workload} {clients}: {seen['per_second']:,.0f}/s,"
+                    f" p50 {seen['p50_ms']:.2f} ms, p99 {seen['p99_ms']:.2f} ms",
+                    file=sys.stderr,
+                )
+    return figures
+
+
+def rows(figures: dict, names: list[str]) -> list[list[str]]:
+    lines = []
+    for workload, clients in CASES:
+        peer = figures.get(("etcd", workload, clients))
+        for name in names:
+            seen = figures.get((name, workload, clients))
+            if seen is None:
+                continue
+            rate, p50, p99 = (report.median(s[key] for s in seen) for key in ("per_second", "p50_ms", "p99_ms"))
+            ratio, latency = "–", "–"
+            if peer and name != "etcd":
+                ratio = f"{rate / report.median(s['per_second'] for s in peer):.2f}"
+                latency = f"{p50 / report.median(s['p50_ms'] for s in peer):.2f}"
+            spread = report.spread([s["per_second"] for s in seen])
+            lines.append([f"{workload}, {clients} clients: {name}", f"{rate:,.0f}", spread, f"{p50:.2f}", f"{p99:.2f}", ratio, latency])
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--metad", required=True, help="the release binary")
+    parser.add_argument("--load", required=True, help="the load program")
+    parser.add_argument("--dir", required=True, type=Path, help="a folder on the disk to measure")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3)
+    arguments = parser.parse_args()
+    with (
+        EtcdCluster(arguments.dir / "etcd") as etcd,
+        MetadCluster(arguments.metad, arguments.dir / "three", 3) as three,
+        MetadCluster(arguments.metad, arguments.dir / "one", 1) as one,
+    ):
+        systems = {
+            "etcd": ("etcd", etcd.leader),
+            "metad × 3": ("metad", lambda: three.leader().http),
+            "metad × 1": ("metad", lambda: one.leader().http),
+        }
+        figures = measure(arguments, systems)
+    print(f"### Raft, fsync on, values of 128 bytes, median of {arguments.rounds} rounds of {arguments.seconds:g} s\n")
+    print(report.machine() + "\n")
+    head = ["case", "per second", "spread", "p50 ms", "p99 ms", "× etcd", "p50 × etcd"]
+    print(report.table(head, rows(figures, list(systems))))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BenchError as error:
+        sys.exit(f"bench: {error}")
