@@ -16,13 +16,14 @@
 //! `VERSION` is text, three lines: `format = 1`, `kind = noop` or `raft`, `id = <32 hexadecimal digits>`.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
 use crate::error::{Fatal, StartError};
 use crate::journal::record::Identity;
+use crate::random;
 
 /// The newest layout that this build writes and reads.
 const FORMAT: u32 = 1;
@@ -172,11 +173,7 @@ fn parse_identity(hex: &str) -> Option<Identity> {
 
 /// Draws the identity of a new journal. The kernel's generator; nothing replicated depends on it.
 pub(crate) fn draw_identity() -> Result<Identity, Fatal> {
-    let mut id = [0; 16];
-    File::open("/dev/urandom")
-        .and_then(|mut f| f.read_exact(&mut id))
-        .map_err(|e| Fatal::with("cannot read /dev/urandom", e))?;
-    Ok(Identity(id))
+    random::draw().map(Identity).map_err(|e| Fatal::with("cannot read /dev/urandom", e))
 }
 
 /// Writes a small file whole: a crash leaves the old one or the new one.

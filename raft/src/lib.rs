@@ -15,6 +15,7 @@
 //!
 //! The implementations:
 //! * [`noop`]: one node, a local journal, no consensus.
+//! * [`peer`]: the transport over sockets.
 //! * [`consensus`]: Raft; today a cluster of one voter.
 //!
 //! Not here: keys, values, time, clients, doors. Entries are bytes from end to end.
@@ -29,6 +30,8 @@ pub mod faults;
 mod identity;
 mod journal;
 pub mod noop;
+pub mod peer;
+mod random;
 pub mod replicator;
 mod snapshot;
 pub mod state_machine;

@@ -69,6 +69,9 @@ pub enum Refusal {
     /// The receiver has too much in hand.
     #[error("the peer is busy")]
     Busy,
+    /// The address leads back to the sender, or the receiver runs on a copy of the sender's data directory.
+    #[error("the node at this address is this node itself, or runs under its id")]
+    Itself,
 }
 
 /// A request without an answer.

@@ -53,4 +53,7 @@ pub mod decisions {
 
     #[doc = include_str!("decisions/007-bounds-of-a-record.md")]
     pub mod d007_bounds_of_a_record {}
+
+    #[doc = include_str!("decisions/008-peers-speak-frames.md")]
+    pub mod d008_peers_speak_frames {}
 }
