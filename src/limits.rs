@@ -32,6 +32,8 @@ pub const EXPIRED_KEYS_PER_ENTRY: usize = 256;
 pub const SWEPT_ELEMENTS_PER_ENTRY: usize = 256;
 /// Most elements that one operation copies or combines (COPY, SINTERSTORE, …); beyond it is refused.
 pub const OPERATION_ELEMENTS_MAX: u64 = 100_000;
+/// Most entries of one stream that one operation gives to a consumer, or looks at for it; a client asks again.
+pub const DELIVERED_ENTRIES_MAX: u64 = 10_000;
 /// Largest value over RESP in bytes.
 pub const VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Values are cut into chunks of this many bytes in the store.

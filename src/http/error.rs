@@ -156,6 +156,12 @@ impl From<Reject> for ApiError {
             Reject::NoSuchKey => Self::not_found(text),
             Reject::Cluster(ClusterReject::NoSuchMember { .. }) => Self::not_found(text),
             Reject::Cluster(_) => Self::new(StatusCode::CONFLICT, "members", text),
+            Reject::IdTooSmall | Reject::IdZero | Reject::IdsExhausted | Reject::IdBelowDeleted => {
+                Self::bad("stream_id", text)
+            }
+            Reject::AddedBelowLength => Self::bad("stream_length", text),
+            Reject::BusyGroup => Self::new(StatusCode::CONFLICT, "busy_group", text),
+            Reject::NoGroup { .. } => Self::not_found(text),
             Reject::TooLong { .. } | Reject::TooManyElements { .. } => Self::too_large("too_large", text),
         }
     }

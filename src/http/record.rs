@@ -144,5 +144,6 @@ pub(super) fn counted(outcome: &Outcome) -> i64 {
         Outcome::Count(n) => *n,
         Outcome::Flag(flag) => i64::from(*flag),
         Outcome::Done | Outcome::Value(_) | Outcome::Nil | Outcome::List(_) | Outcome::Rejected(_) => 0,
+        Outcome::Id(_) | Outcome::Ids(_) | Outcome::Entries(_) => 0,
     }
 }

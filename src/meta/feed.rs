@@ -15,6 +15,17 @@ use super::event::Event;
 use super::record::Record;
 use crate::limits;
 
+/// What became of a generic key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFate {
+    /// It was made, or what it holds or when it expires changed.
+    Written,
+    /// It was deleted, or renamed away.
+    Deleted,
+    /// Its time had come.
+    Expired,
+}
+
 /// What one log entry changed.
 #[derive(Debug, Default)]
 pub struct ChangeSet {
@@ -26,6 +37,9 @@ pub struct ChangeSet {
     pub events: Vec<Event>,
     /// Each touched record as it is after the entry; `None` when it is gone. In order of first touch.
     pub records: Vec<(Bytes, Option<Arc<Record>>)>,
+    /// Generic keys that were touched, in order, the same fate of one key in a row told once. What a consumer group reads
+    /// and acknowledges touches no key.
+    pub keys: Vec<(Bytes, KeyFate)>,
     /// The rules changed, or everything was cleared: followers start over from a scan.
     pub reset: bool,
 }
@@ -33,7 +47,7 @@ pub struct ChangeSet {
 impl ChangeSet {
     /// What the set costs in RAM, in events: an import's set is thousands of times as large as a single write's.
     fn weight(&self) -> usize {
-        1 + self.events.len()
+        1 + self.events.len() + self.keys.len()
     }
 }
 

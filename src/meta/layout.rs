@@ -224,8 +224,108 @@ pub fn member_name(key: &Bytes) -> Option<Bytes> {
         .then(|| key.slice(MEMBER_PREFIX..))
 }
 
+/// Key of a stream's entry: part 0, then its id.
+pub fn stream_entry(generation: u32, object: u64, id: EventId) -> Bytes {
+    by_id(generation, object, PART_MAIN, id)
+}
+
+/// Key of a consumer group: part 1 of its owner's object, then its name.
+pub fn group(generation: u32, owner: u64, name: &[u8]) -> Bytes {
+    part(generation, owner, PART_GROUPS, name)
+}
+
+/// First possible key after the groups of an owner's object.
+pub fn groups_end(generation: u32, owner: u64) -> Bytes {
+    part(generation, owner, PART_GROUPS + 1, b"")
+}
+
+/// Whether the key of an element is a group's.
+pub fn is_group(key: &[u8]) -> bool {
+    key.first() == Some(&(Kind::Element as u8)) && key.get(PART_AT) == Some(&PART_GROUPS)
+}
+
+/// Key of a consumer: part 2 of its group's object, then its name.
+pub fn consumer(generation: u32, object: u64, name: &[u8]) -> Bytes {
+    part(generation, object, PART_CONSUMERS, name)
+}
+
+/// First possible key after the consumers of a group's object.
+pub fn consumers_end(generation: u32, object: u64) -> Bytes {
+    part(generation, object, PART_CONSUMERS + 1, b"")
+}
+
+/// Key of a pending entry: part 3 of its group's object, then its id.
+pub fn pending(generation: u32, object: u64, id: EventId) -> Bytes {
+    by_id(generation, object, PART_PENDING, id)
+}
+
+/// First possible key after the pending entries of a group's object.
+pub fn pending_end(generation: u32, object: u64) -> Bytes {
+    part(generation, object, PART_PENDING + 1, b"")
+}
+
+/// Key that says for whom an entry is pending: part 4, the consumer's name behind its length, then the entry's id.
+pub fn pending_of(generation: u32, object: u64, consumer: &[u8], id: EventId) -> Bytes {
+    let mut key = elements(generation, object);
+    key.put_u8(PART_PENDING_OF);
+    key.put_u16(u16::try_from(consumer.len()).expect("names of consumers are shorter than 64 KiB"));
+    key.put_slice(consumer);
+    key.put_u64(id.ms);
+    key.put_u64(id.seq);
+    key.freeze()
+}
+
+/// The key of the same element in another object of the same generation.
+pub fn in_object(key: &[u8], object: u64) -> Bytes {
+    let mut moved = BytesMut::from(key);
+    if let Some(bytes) = moved.get_mut(5..PART_AT) {
+        bytes.copy_from_slice(&object.to_be_bytes());
+    }
+    moved.freeze()
+}
+
+fn part(generation: u32, object: u64, part: u8, name: &[u8]) -> Bytes {
+    let mut key = elements(generation, object);
+    key.put_u8(part);
+    key.put_slice(name);
+    key.freeze()
+}
+
+fn by_id(generation: u32, object: u64, part: u8, id: EventId) -> Bytes {
+    let mut key = elements(generation, object);
+    key.put_u8(part);
+    key.put_u64(id.ms);
+    key.put_u64(id.seq);
+    key.freeze()
+}
+
+/// The name behind an element's part: a group's or a consumer's.
+pub fn part_name(key: &Bytes) -> Bytes {
+    key.slice(key.len().min(PART_AT + 1)..)
+}
+
+/// The id at the end of an element's key.
+pub fn trailing_id(key: &[u8]) -> Option<EventId> {
+    let id = key.get(PART_AT + 1..)?.last_chunk::<16>()?;
+    let (ms, seq) = id.split_at(8);
+    Some(EventId {
+        ms: u64::from_be_bytes(ms.try_into().ok()?),
+        seq: u64::from_be_bytes(seq.try_into().ok()?),
+    })
+}
+
 /// The part of an object that holds its chunks, members, fields or entries; others are for streams.
 const PART_MAIN: u8 = 0;
+/// Consumer groups of a stream.
+const PART_GROUPS: u8 = 1;
+/// Consumers of a group.
+const PART_CONSUMERS: u8 = 2;
+/// Pending entries of a group.
+const PART_PENDING: u8 = 3;
+/// Pending entries of a group by consumer.
+const PART_PENDING_OF: u8 = 4;
+/// Where an element's key names the part.
+const PART_AT: usize = 13;
 /// Bytes of a member's key before its name.
 const MEMBER_PREFIX: usize = 22;
 
@@ -301,6 +401,28 @@ mod tests {
         }
         assert!(elements_end(1, 5) < text_chunk(1, 6, 0));
         assert!(members_from(1, 5, 0) < member(1, 5, b"m") && member(1, 5, b"m") < members_end(1, 5));
+    }
+
+    #[test]
+    fn the_parts_of_a_stream_and_of_its_groups_never_mix() {
+        let id = EventId { ms: 7, seq: 9 };
+        let (entry, group) = (stream_entry(1, 5, id), group(1, 5, b"g"));
+        assert!(entry < members_end(1, 5) && members_end(1, 5) <= group && group < groups_end(1, 5));
+        let (consumer, pending) = (consumer(1, 6, b"c"), pending(1, 6, id));
+        assert!(
+            consumer < consumers_end(1, 6) && consumers_end(1, 6) <= pending && pending < pending_end(1, 6)
+        );
+        assert!(pending_end(1, 6) <= pending_of(1, 6, b"", EventId::default()));
+        assert!(pending_of(1, 6, b"c", EventId { ms: u64::MAX, seq: u64::MAX }) < elements_end(1, 6));
+        assert_ne!(pending_of(1, 6, b"c", id)[..18], pending_of(1, 6, b"cc", id)[..18]);
+        for key in [&entry, &pending, &pending_of(1, 6, b"c", id)] {
+            assert_eq!(trailing_id(key), Some(id));
+        }
+        assert_eq!(
+            (part_name(&group), part_name(&consumer)),
+            (Bytes::from_static(b"g"), Bytes::from_static(b"c"))
+        );
+        assert!(is_group(&group) && ![entry, consumer, pending].iter().any(|key| is_group(key)));
     }
 
     #[test]

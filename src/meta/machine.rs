@@ -139,6 +139,10 @@ impl super::view::View for StoreView<'_> {
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
         self.0.scan(from, to, limit)
     }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+        self.0.scan_back(from, to, limit)
+    }
 }
 
 fn head_of(core: &Core, applied: Applied) -> Head {

@@ -16,6 +16,7 @@ pub mod decimal;
 pub mod entry;
 pub mod event;
 pub mod feed;
+pub mod group;
 pub mod hash;
 pub mod history;
 pub mod intake;
@@ -34,6 +35,8 @@ pub mod session;
 pub mod snapshot;
 pub mod state;
 pub mod store;
+pub mod stream;
+pub mod stream_op;
 pub mod tail;
 #[cfg(test)]
 mod testing;

@@ -4,17 +4,19 @@
 //! KEY      version 1 | expiry, modification index, object id, content     short strings lie in here
 //! ELEMENT  chunk of a long string: its bytes
 //!          field of a hash: form 0, then the value       member of a set: form 0
+//!          of a stream: see `stream` and `group`
 //! ```
 //!
 //! Not here: who changes a key (`apply`), how clients spell keys (`key`).
 //! Must always hold: object ids are never reused; variants are only appended; equal content has equal bytes; a hash or
-//! a set without elements has no key.
+//! a set without elements has no key, a stream without entries has.
 
 use bincode::{BorrowDecode, Decode, Encode};
 use bytes::Bytes;
 use metad_raft::Fatal;
 
 use super::layout;
+use super::stream::StreamHead;
 use super::view::View;
 use crate::codec::{self, Blob, CodecError};
 
@@ -93,6 +95,8 @@ pub enum Content {
         /// How many members it has.
         members: u64,
     },
+    /// A stream.
+    Stream(StreamHead),
 }
 
 impl Content {
@@ -102,6 +106,7 @@ impl Content {
             Content::Text(_) | Content::LongText { .. } => "string",
             Content::Hash { .. } => "hash",
             Content::Set { .. } => "set",
+            Content::Stream(_) => "stream",
         }
     }
 }
@@ -166,7 +171,7 @@ pub fn text(view: &dyn View, generation: u32, key: &Key) -> Result<Option<Bytes>
             }
             Ok(Some(Bytes::from(out)))
         }
-        Content::Hash { .. } | Content::Set { .. } => Ok(None),
+        Content::Hash { .. } | Content::Set { .. } | Content::Stream(_) => Ok(None),
     }
 }
 
@@ -201,6 +206,7 @@ pub fn chunks(len: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meta::stream::StreamId;
 
     fn key(content: Content) -> Key {
         Key { expire_ms: 1_700_000_000_000, mod_index: 9, object: 7, content }
@@ -223,6 +229,20 @@ mod tests {
             assert_eq!(hex(&key.encode()), expected);
             assert_eq!(Key::decode(&key.encode()), Ok(key));
         }
+        let id = |ms, seq| StreamId { ms, seq };
+        let head = StreamHead {
+            entries: 2,
+            added: 3,
+            last: id(1_700_000_000_000, 1),
+            max_deleted: id(4, 5),
+            groups: 6,
+        };
+        let stream = key(Content::Stream(head));
+        assert_eq!(
+            hex(&stream.encode()),
+            "01fd0068e5cf8b010000090704 0203fd0068e5cf8b01000001 0405 06".replace(' ', "")
+        );
+        assert_eq!(Key::decode(&stream.encode()), Ok(stream));
         let counters = KeyCounters { next_object: 5, keys: 4, expiring: 3, doomed: 2 };
         assert_eq!(hex(&counters.encode()), "0105040302");
         assert_eq!(hex(&encode_element(b"v")), "0076");

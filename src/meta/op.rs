@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::cluster::ClusterOp;
 use super::collection_op::{HashOp, SetOp};
 use super::key_op::{KeyOp, StrOp};
+use super::stream_op::{GroupOp, StreamOp};
 use crate::codec::Blob;
 
 /// One operation, applied atomically.
@@ -35,6 +36,10 @@ pub enum Op {
     Hash(HashOp),
     /// A change of sets.
     Set(SetOp),
+    /// A change of streams.
+    Stream(StreamOp),
+    /// A change of streams' consumer groups.
+    Group(GroupOp),
 }
 
 /// Operations on records (files).
@@ -141,6 +146,8 @@ impl Op {
             Op::Str(op) => op.weight() + EACH,
             Op::Hash(op) => op.weight() + EACH,
             Op::Set(op) => op.weight() + EACH,
+            Op::Stream(op) => op.weight() + EACH,
+            Op::Group(op) => op.weight() + EACH,
             Op::System(SystemOp::SetRules { text, naming }) => {
                 text.len() + naming.iter().map(|n| n.len() + EACH).sum::<usize>() + EACH
             }

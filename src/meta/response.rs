@@ -7,6 +7,7 @@ use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 
 use super::cluster::ClusterReject;
+use super::stream::{Entry, StreamId};
 use crate::codec::Blob;
 
 /// The result of one operation.
@@ -27,6 +28,23 @@ pub enum Response {
     List(Vec<Response>),
     /// A deterministic "no": nothing was changed.
     Rejected(Reject),
+    /// The id of a stream's entry, or a cursor.
+    Id(StreamId),
+    /// Ids of a stream's entries.
+    Ids(Vec<StreamId>),
+    /// Entries of a stream.
+    Entries(Vec<Entry>),
+}
+
+impl Response {
+    /// What a session keeps of it for a hand-over that is repeated: the ids of entries stand for them.
+    pub fn kept(&self) -> Self {
+        match self {
+            Response::Entries(entries) => Response::Ids(entries.iter().map(|entry| entry.id).collect()),
+            Response::List(items) => Response::List(items.iter().map(Response::kept).collect()),
+            other => other.clone(),
+        }
+    }
 }
 
 /// Why an operation was refused. Every node refuses it alike.
@@ -80,4 +98,28 @@ pub enum Reject {
     /// The cluster's book refused the change.
     #[error(transparent)]
     Cluster(#[from] ClusterReject),
+    /// The id of a new entry, or the last id to set, is not above what is there.
+    #[error("the id is equal or smaller than the stream's top item")]
+    IdTooSmall,
+    /// No entry has the id 0-0.
+    #[error("the id must be greater than 0-0")]
+    IdZero,
+    /// The last possible id was given.
+    #[error("the stream has exhausted the last possible id")]
+    IdsExhausted,
+    /// XSETID: the last id would be below the highest deleted one.
+    #[error("the id is smaller than the highest deleted id")]
+    IdBelowDeleted,
+    /// XSETID: fewer entries would have been added than are there.
+    #[error("the number of added entries is smaller than the stream's length")]
+    AddedBelowLength,
+    /// There is a group of that name.
+    #[error("the consumer group exists already")]
+    BusyGroup,
+    /// There is no such stream or no such group.
+    #[error("no such key or consumer group")]
+    NoGroup {
+        /// Which of the operation's streams, from 0.
+        stream: u32,
+    },
 }

@@ -22,7 +22,7 @@ use super::hash::StateHash;
 use super::record::EventId;
 use super::snapshot::Capture;
 use super::store::StateStore;
-use super::view::{View, scan_over};
+use super::view::{View, scan_over, scan_over_back};
 use crate::limits;
 
 /// What is true at the applied index.
@@ -238,6 +238,10 @@ impl View for State {
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
         self.pinned().scan(from, to, limit)
     }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+        self.pinned().scan_back(from, to, limit)
+    }
 }
 
 /// The state at one applied index.
@@ -264,6 +268,11 @@ impl View for Pinned<'_> {
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
         let older = |from: &[u8], limit| self.store.scan(from, to, limit);
         scan_over(&self.overlay.map, |slot| slot.value.clone(), older, (from, to), limit)
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+        let older = |to: &[u8], limit| self.store.scan_back(from, to, limit);
+        scan_over_back(&self.overlay.map, |slot| slot.value.clone(), older, (from, to), limit)
     }
 }
 

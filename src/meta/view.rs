@@ -15,6 +15,9 @@ pub trait View {
 
     /// At most `limit` pairs with `from <= key < to`, in key order. Fewer only when there are no more.
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal>;
+
+    /// The same from the other end: the highest keys of the range, highest first.
+    fn scan_back(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal>;
 }
 
 /// Scans a layer of changes over an older view. Where changes hide a whole page of older pairs it reads on: a short
@@ -36,6 +39,44 @@ pub fn scan_over<T>(
         out.extend(merge(changes.map(|(k, t)| (k.clone(), value(t))), page, limit));
         match next {
             Some(next) if out.len() < limit => from = next,
+            Some(_) | None => break,
+        }
+    }
+    out.truncate(limit);
+    Ok(out)
+}
+
+/// Scans a layer of changes over an older view from its end. `older` is asked for pairs below a key.
+pub fn scan_over_back<T>(
+    newer: &BTreeMap<Bytes, T>,
+    value: impl Fn(&T) -> Option<Bytes>,
+    older: impl Fn(&[u8], usize) -> Result<Vec<(Bytes, Bytes)>, Fatal>,
+    (from, to): (&[u8], &[u8]),
+    limit: usize,
+) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+    let limit = limit.max(1);
+    let mut to = Bytes::copy_from_slice(to);
+    let mut out = Vec::new();
+    while from < to.as_ref() {
+        let page = older(&to, limit)?;
+        // A full page was cut off: what lies below its last key comes with the next one.
+        let cut = (page.len() >= limit).then(|| page.last().map(|(key, _)| key.clone())).flatten();
+        let low = cut.as_ref().map_or(from, |key| key.as_ref());
+        let mut page = page.into_iter().peekable();
+        let changes = newer.range::<[u8], _>((Bound::Included(low), Bound::Excluded(to.as_ref())));
+        for (key, changed) in changes.rev() {
+            if out.len() >= limit {
+                break;
+            }
+            while let Some(pair) = page.next_if(|(k, _)| k > key) {
+                out.push(pair);
+            }
+            page.next_if(|(k, _)| k == key);
+            out.extend(value(changed).map(|value| (key.clone(), value)));
+        }
+        out.extend(page);
+        match cut {
+            Some(cut) if out.len() < limit => to = cut,
             Some(_) | None => break,
         }
     }
@@ -106,6 +147,31 @@ mod tests {
             assert_eq!(scan(limit)[0].0.as_ref(), [7], "limit {limit}");
         }
         assert_eq!(scan(9).len(), 2);
+    }
+
+    #[test]
+    fn from_the_end_is_the_same_the_other_way_round() {
+        let older: BTreeMap<Bytes, Bytes> =
+            (0..40u8).filter(|n| n % 3 != 0).map(|n| (Bytes::from(vec![n]), b("old"))).collect();
+        let newer: BTreeMap<Bytes, Option<Bytes>> = (0..40u8)
+            .filter(|n| n % 2 == 0)
+            .map(|n| (Bytes::from(vec![n]), (n % 8 == 0).then(|| b("new"))))
+            .collect();
+        let range = |from: &[u8], to: &[u8]| {
+            let bounds = (Bytes::copy_from_slice(from), Bytes::copy_from_slice(to));
+            older.range(bounds.0..bounds.1).map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>()
+        };
+        for (from, to) in [(0, 40), (5, 33), (8, 9), (7, 7)] {
+            let (from, to) = (&[from][..], &[to][..]);
+            let up = |from: &[u8], limit| Ok(range(from, to).into_iter().take(limit).collect());
+            let down = |to: &[u8], limit| Ok(range(from, to).into_iter().rev().take(limit).collect());
+            let mut all = scan_over(&newer, Option::clone, up, (from, to), 100).unwrap();
+            all.reverse();
+            for limit in 1..30 {
+                let back = scan_over_back(&newer, Option::clone, down, (from, to), limit).unwrap();
+                assert_eq!(back, all[..all.len().min(limit)], "limit {limit}");
+            }
+        }
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl State {
                 Response::List(ops.iter().map(|op| self.apply(op)).collect())
             }
             Op::Atomic { .. } => Response::Rejected(Reject::Precondition),
-            Op::Key(_) | Op::Str(_) | Op::Hash(_) | Op::Set(_) => {
+            Op::Key(_) | Op::Str(_) | Op::Hash(_) | Op::Set(_) | Op::Stream(_) | Op::Group(_) => {
                 panic!("no HTTP request changes a generic key")
             }
         }
@@ -204,7 +204,7 @@ impl FakeService {
         let stored = self.stored_records();
         let of = |id: &Bytes| stored.iter().find(|(known, _)| known == id).map(|(_, r)| Arc::new(r.clone()));
         let records = events.iter().map(|event| (event.record.clone(), of(&event.record))).collect();
-        let set = ChangeSet { index, now_ms: EPOCH_MS + index, events, records, reset: false };
+        let set = ChangeSet { index, now_ms: EPOCH_MS + index, events, records, ..ChangeSet::default() };
         let index = set.index;
         self.feed.publish([Arc::new(set)], index);
         Written { responses, index }

@@ -79,7 +79,7 @@ fn copy(tx: &mut Tx<'_>, from: &Bytes, to: &Bytes, replace: bool) -> Result<Resp
     if from == to || (!replace && keyspace::find(tx, to)?.is_some()) {
         return Ok(Response::Flag(false));
     }
-    if elements(&key) > limits::OPERATION_ELEMENTS_MAX {
+    if elements(tx, &key)? > limits::OPERATION_ELEMENTS_MAX {
         return Ok(Response::Rejected(Reject::TooManyElements { limit: limits::OPERATION_ELEMENTS_MAX }));
     }
     let object = keyspace::copy_elements(tx, key.object)?;
@@ -88,11 +88,12 @@ fn copy(tx: &mut Tx<'_>, from: &Bytes, to: &Bytes, replace: bool) -> Result<Resp
 }
 
 /// How many elements a key's object has.
-fn elements(key: &Key) -> u64 {
-    match &key.content {
+fn elements(tx: &Tx<'_>, key: &Key) -> Result<u64, Fatal> {
+    Ok(match &key.content {
         Content::Text(_) => 0,
         Content::LongText { len } => u64::from(object::chunks(*len)),
         Content::Hash { fields } => *fields,
         Content::Set { members } => *members,
-    }
+        Content::Stream(head) => head.entries + keyspace::group_elements(tx, key.object)?,
+    })
 }

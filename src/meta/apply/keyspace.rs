@@ -11,6 +11,8 @@ use metad_raft::Fatal;
 use super::tx::Tx;
 use crate::codec::Blob;
 use crate::limits;
+use crate::meta::feed::KeyFate;
+use crate::meta::group::{self, GroupState};
 use crate::meta::key_op::Expiry;
 use crate::meta::layout::{self, Kind};
 use crate::meta::object::{self, Content, Key};
@@ -27,7 +29,8 @@ pub fn expire_due(tx: &mut Tx<'_>) -> Result<(), Fatal> {
     for (moment, _) in tx.scan(&from, &to, limits::EXPIRED_KEYS_PER_ENTRY)? {
         let name = layout::expiring(&moment).ok_or_else(|| Fatal::new("an expiry has no key"))?;
         let key = stored(tx, &name)?.ok_or_else(|| Fatal::new("a key that expires is missing"))?;
-        erase(tx, &name, &key)?;
+        doom(tx, key.object)?;
+        unlink(tx, &name, &key, KeyFate::Expired)?;
     }
     Ok(())
 }
@@ -52,6 +55,10 @@ pub fn sweep(tx: &mut Tx<'_>) -> Result<(), Fatal> {
         }
         budget -= elements.len();
         for (key, value) in elements {
+            if layout::is_group(&key) {
+                let group: GroupState = group::decode(&value)?;
+                doom(tx, group.object)?;
+            }
             tx.replace(key, Some(&value), None);
         }
     }
@@ -79,6 +86,7 @@ pub fn write(tx: &mut Tx<'_>, name: &Bytes, mut key: Key) -> Result<(), Fatal> {
         Some(_) => {}
         None => tx.core.keys.keys += 1,
     }
+    tx.touch_key(name, KeyFate::Written);
     tx.put(layout::key(tx.core.counters.generation, name), Some(key.encode()))
 }
 
@@ -90,6 +98,11 @@ pub fn erase(tx: &mut Tx<'_>, name: &Bytes, key: &Key) -> Result<(), Fatal> {
 
 /// Removes a key and leaves its object alone: another key leads to it.
 pub fn release(tx: &mut Tx<'_>, name: &Bytes, key: &Key) -> Result<(), Fatal> {
+    unlink(tx, name, key, KeyFate::Deleted)
+}
+
+fn unlink(tx: &mut Tx<'_>, name: &Bytes, key: &Key, fate: KeyFate) -> Result<(), Fatal> {
+    tx.touch_key(name, fate);
     move_expiry(tx, name, key.expire_ms, 0)?;
     tx.core.keys.keys -= 1;
     tx.put(layout::key(tx.core.counters.generation, name), None)
@@ -111,7 +124,8 @@ fn move_expiry(tx: &mut Tx<'_>, name: &Bytes, from_ms: u64, to_ms: u64) -> Resul
     Ok(())
 }
 
-fn doom(tx: &mut Tx<'_>, object: u64) -> Result<(), Fatal> {
+/// Marks an object: the entries that follow sweep its elements away.
+pub fn doom(tx: &mut Tx<'_>, object: u64) -> Result<(), Fatal> {
     if object == 0 {
         return Ok(());
     }
@@ -182,16 +196,52 @@ pub fn copy_elements(tx: &mut Tx<'_>, object: u64) -> Result<u64, Fatal> {
     }
     let generation = tx.core.counters.generation;
     let copy = new_object(tx);
-    let head = layout::elements(generation, object).freeze();
-    let (mut from, to) = (head.clone(), layout::elements_end(generation, object));
+    let (mut from, to) =
+        (layout::elements(generation, object).freeze(), layout::elements_end(generation, object));
     loop {
         let page = View::scan(tx, &from, &to, limits::SCAN_PAGE_KEYS)?;
         let Some((last, _)) = page.last() else { return Ok(copy) };
         from = crate::meta::view::successor(last);
         for (key, value) in page {
-            let mut to = layout::elements(generation, copy);
-            to.extend_from_slice(&key[head.len()..]);
-            put_element(tx, to.freeze(), Some(value))?;
+            let value = if layout::is_group(&key) {
+                let state: GroupState = group::decode(&value)?;
+                let object = copy_elements(tx, state.object)?;
+                group::encode(&GroupState { object, ..state })
+            } else {
+                value
+            };
+            put_element(tx, layout::in_object(&key, copy), Some(value))?;
+        }
+    }
+}
+
+/// How many elements the groups of a stream have, counted until they are too many for one operation.
+pub fn group_elements(tx: &Tx<'_>, owner: u64) -> Result<u64, Fatal> {
+    let (mut elements, mut after) = (0, None);
+    while elements <= limits::OPERATION_ELEMENTS_MAX {
+        let page =
+            group::page(tx, tx.core.counters.generation, owner, after.as_deref(), limits::SCAN_PAGE_KEYS)?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        // A pending entry is one element of the group's and one of its consumer's.
+        elements += page.iter().map(|(_, state)| 1 + state.consumers + 2 * state.pending).sum::<u64>();
+    }
+    Ok(elements)
+}
+
+/// Moves the groups of a stream to its new object; what lies below them stays where it is.
+pub fn move_groups(tx: &mut Tx<'_>, old: u64, new: u64) -> Result<(), Fatal> {
+    let generation = tx.core.counters.generation;
+    let (from, to) = (layout::group(generation, old, b""), layout::groups_end(generation, old));
+    loop {
+        let page = tx.scan(&from, &to, limits::SCAN_PAGE_KEYS)?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for (key, value) in page {
+            let moved = layout::in_object(&key, new);
+            tx.replace(key, Some(&value), None);
+            put_element(tx, moved, Some(value))?;
         }
     }
 }

@@ -12,11 +12,15 @@
 
 pub mod cluster;
 pub mod collection;
+pub mod delivery;
+pub mod group;
+pub mod group_op;
 pub mod hash;
 pub mod key;
 pub mod keyspace;
 pub mod record;
 pub mod set;
+pub mod stream;
 pub mod text;
 pub mod tx;
 
@@ -69,7 +73,8 @@ fn hand_over_once(tx: &mut Tx<'_>, hand_over: HandOver) -> Result<(OpId, Option<
         Verdict::New => {
             let keep = !ops.iter().all(is_repeatable);
             let responses = ops.into_iter().map(|op| operation(tx, op)).collect::<Result<Vec<_>, _>>()?;
-            tx.session(id.node)?.remember(id.seq, keep.then(|| responses.clone()));
+            let kept = keep.then(|| responses.iter().map(Response::kept).collect());
+            tx.session(id.node)?.remember(id.seq, kept);
             Some(responses)
         }
     };
@@ -81,7 +86,7 @@ fn is_repeatable(op: &Op) -> bool {
     use super::op::RecordOp;
     match op {
         Op::Record(RecordOp::Put { .. } | RecordOp::Clear) | Op::System(SystemOp::Tick) => true,
-        Op::Key(_) | Op::Str(_) | Op::Hash(_) | Op::Set(_) => false,
+        Op::Key(_) | Op::Str(_) | Op::Hash(_) | Op::Set(_) | Op::Stream(_) | Op::Group(_) => false,
         Op::Record(
             RecordOp::Remove { .. }
             | RecordOp::Delete { .. }
@@ -102,6 +107,8 @@ fn operation(tx: &mut Tx<'_>, op: Op) -> Result<Response, Fatal> {
         Op::Str(op) => text::apply(tx, op),
         Op::Hash(op) => hash::apply(tx, op),
         Op::Set(op) => set::apply(tx, op),
+        Op::Stream(op) => stream::apply(tx, op),
+        Op::Group(op) => group_op::apply(tx, op),
         Op::Atomic { guards, ops } => {
             for guard in &guards {
                 if !holds(tx, guard)? {

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::meta::cluster::Book;
 use crate::meta::counters::Counters;
 use crate::meta::event::{Event, EventKind};
-use crate::meta::feed::ChangeSet;
+use crate::meta::feed::{ChangeSet, KeyFate};
 use crate::meta::hash::StateHash;
 use crate::meta::layout::{self, Kind};
 use crate::meta::object::KeyCounters;
@@ -23,7 +23,7 @@ use crate::meta::record::{EventId, Record};
 use crate::meta::rules::StoredRules;
 use crate::meta::session::Session;
 use crate::meta::tail;
-use crate::meta::view::{View, scan_over, successor};
+use crate::meta::view::{View, scan_over, scan_over_back, successor};
 
 /// Version byte in front of the stored counters.
 const COUNTERS_VERSION: u8 = 1;
@@ -139,6 +139,11 @@ impl View for Tx<'_> {
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
         Tx::scan(self, from, to, limit)
     }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+        let older = |to: &[u8], limit| self.view.scan_back(from, to, limit);
+        scan_over_back(&self.changes, Option::clone, older, (from, to), limit)
+    }
 }
 
 /// A chunk of entries being applied.
@@ -153,6 +158,7 @@ pub struct Tx<'a> {
     index: u64,
     events: Vec<Event>,
     touched: Vec<Bytes>,
+    touched_keys: Vec<(Bytes, KeyFate)>,
     reset: bool,
 }
 
@@ -168,6 +174,7 @@ impl<'a> Tx<'a> {
             index: 0,
             events: Vec::new(),
             touched: Vec::new(),
+            touched_keys: Vec::new(),
             reset: false,
         }
     }
@@ -294,6 +301,14 @@ impl<'a> Tx<'a> {
         id
     }
 
+    /// Tells followers of a generic key.
+    pub fn touch_key(&mut self, name: &Bytes, fate: KeyFate) {
+        if self.touched_keys.last().is_none_or(|last| last.0 != *name || last.1 != fate) {
+            // A copy: the name must not keep a whole log entry in the feed's memory.
+            self.touched_keys.push((Bytes::copy_from_slice(name), fate));
+        }
+    }
+
     /// Replaces the rules; followers start over.
     pub fn set_rules(&mut self, rules: StoredRules) -> Result<(), Fatal> {
         self.put(Bytes::from_static(layout::RULES), Some(rules.encode()))?;
@@ -313,6 +328,7 @@ impl<'a> Tx<'a> {
         self.core.tail.clear();
         self.records.clear();
         self.touched.clear();
+        self.touched_keys.clear();
         self.events.clear();
         self.reset = true;
     }
@@ -330,6 +346,7 @@ impl<'a> Tx<'a> {
             now_ms: self.core.counters.now_ms,
             events,
             records,
+            keys: std::mem::take(&mut self.touched_keys),
             reset: std::mem::take(&mut self.reset),
         })
     }

@@ -26,6 +26,12 @@ impl StateStore for MemoryStore {
         Ok(range.take(limit).map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 
+    fn scan_back(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+        let map = self.0.read();
+        let range = map.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        Ok(range.rev().take(limit).map(|(k, v)| (k.clone(), v.clone())).collect())
+    }
+
     fn write(&self, batch: &[Change]) -> Result<(), Fatal> {
         let mut map = self.0.write();
         for (key, value) in batch {

@@ -22,6 +22,9 @@ pub trait StateStore: Send + Sync {
     /// At most `limit` pairs with `from <= key < to`, in key order.
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal>;
 
+    /// The same from the other end: the highest keys of the range, highest first.
+    fn scan_back(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal>;
+
     /// Writes all of `batch` or nothing. A key occurs at most once in it.
     fn write(&self, batch: &[Change]) -> Result<(), Fatal>;
 

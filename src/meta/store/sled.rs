@@ -53,6 +53,11 @@ fn fault(what: &'static str) -> impl FnOnce(sled::Error) -> Fatal {
     move |e| Fatal::with(format!("state store: {what}"), e)
 }
 
+fn copied(pair: sled::Result<(sled::IVec, sled::IVec)>) -> Result<(Bytes, Bytes), Fatal> {
+    let (key, value) = pair.map_err(fault("scan"))?;
+    Ok((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value)))
+}
+
 impl StateStore for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fatal> {
         let found = self.db.get(key).map_err(fault("get"))?;
@@ -60,11 +65,11 @@ impl StateStore for SledStore {
     }
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
-        let copy = |pair: sled::Result<(sled::IVec, sled::IVec)>| {
-            let (key, value) = pair.map_err(fault("scan"))?;
-            Ok((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value)))
-        };
-        self.db.range(from..to).take(limit).map(copy).collect()
+        self.db.range(from..to).take(limit).map(copied).collect()
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+        self.db.range(from..to).rev().take(limit).map(copied).collect()
     }
 
     fn write(&self, batch: &[Change]) -> Result<(), Fatal> {

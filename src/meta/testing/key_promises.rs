@@ -52,6 +52,7 @@ pub fn keys(driver: &Driver) -> Model {
                 assert_eq!(*count, members().count() as u64);
                 Held::Set(members().map(|(name, _)| name).collect())
             }
+            Content::Stream(_) => panic!("streams have a model of their own"),
         };
         out.insert(name, (held, key.expire_ms));
     }

@@ -36,6 +36,15 @@ pub(super) fn cases() -> Vec<Case> {
     };
     let mut cases: Vec<Case> = rows.into_iter().map(read).collect();
     cases.extend([
+        fixed("key-stream-entry", "Key of an entry of stream 5", layout::stream_entry(GENERATION, 5, ID)),
+        fixed("key-group", "Key of a group of stream 5", layout::group(GENERATION, 5, b"group")),
+        fixed("key-consumer", "Key of a consumer of group 6", layout::consumer(GENERATION, 6, b"consumer")),
+        fixed("key-pending", "Key of a pending entry of group 6", layout::pending(GENERATION, 6, ID)),
+        fixed(
+            "key-pending-of",
+            "Key that says for whom an entry of group 6 is pending",
+            layout::pending_of(GENERATION, 6, b"consumer", ID),
+        ),
         fixed("key-rules", "Key of the naming rules", Bytes::from_static(layout::RULES)),
         fixed("key-book", "Key of the book of members", Bytes::from_static(layout::BOOK)),
         fixed(

@@ -9,6 +9,8 @@ use crate::meta::collection_op::{HashOp, SetOp};
 use crate::meta::entry::{Entry, HandOver, OpId};
 use crate::meta::key_op::{KeyOp, StrOp};
 use crate::meta::op::{Guard, Op, RecordOp, SystemOp};
+use crate::meta::stream::StreamId;
+use crate::meta::stream_op::{Delivered, GroupOp, GroupStart, Keep, NewId, ReadFrom, StreamOp, Trim};
 
 pub(super) fn cases() -> Vec<Case> {
     let records = record_operations().into_iter().map(|row| entry_row(row, Op::Record));
@@ -18,7 +20,11 @@ pub(super) fn cases() -> Vec<Case> {
     let groups = operations().into_iter().map(|row| entry_row(row, |op| op));
     let cluster =
         cluster_operations().into_iter().map(|row| entry_row(row, |op| Op::System(SystemOp::Cluster(op))));
-    let entries = records.chain(systems).chain(cluster).chain(guards).chain(groups).chain([two_nodes()]);
+    let streams = stream_operations().into_iter().chain(new_ids()).map(|row| entry_row(row, Op::Stream));
+    let consumers = group_operations().into_iter().chain(starts()).map(|row| entry_row(row, Op::Group));
+    let generic = streams.chain(consumers);
+    let entries =
+        records.chain(systems).chain(cluster).chain(guards).chain(groups).chain(generic).chain([two_nodes()]);
     entries.map(|row| Case::new(row, Entry::encode, Entry::decode)).collect()
 }
 
@@ -49,6 +55,10 @@ fn operations() -> Vec<Row<Op>> {
             Op::Hash(HashOp::Delete { key: id(), fields: vec![Blob::from("field")] })),
         Op::Set(_) => ("entry-set", "An operation on a set",
             Op::Set(SetOp::Add { key: id(), members: vec![Blob::from("member")] })),
+        Op::Stream(_) => ("entry-stream", "An operation on a stream",
+            Op::Stream(StreamOp::Delete { key: id(), ids: vec![ENTRY] })),
+        Op::Group(_) => ("entry-group", "An operation on a consumer group",
+            Op::Group(GroupOp::Destroy { key: id(), group: Blob::from("group") })),
     )
 }
 
@@ -123,6 +133,82 @@ fn guards() -> Vec<Row<Guard>> {
         Guard::KeyVersion { .. } => ("entry-guard-key-version", "The condition that a key has one version",
             Guard::KeyVersion { key: id(), version: 251 }),
     )
+}
+
+const ENTRY: StreamId = StreamId { ms: 1_700_000_000_000, seq: 3 };
+
+fn stream_operations() -> Vec<Row<StreamOp>> {
+    let fields = vec![(Blob::from("name"), Blob::from("value")), (Blob::from("name"), Blob::from(""))];
+    let trim = Trim { keep: Keep::From(ENTRY), limit: Some(251) };
+    variants!(StreamOp:
+        StreamOp::Add { .. } => ("entry-stream-add", "An entry added, its id from the log's time, then trimmed",
+            StreamOp::Add { key: id(), id: NewId::Auto, fields, create: true, trim: Some(trim) }),
+        StreamOp::Trim { .. } => ("entry-stream-trim", "A stream trimmed to its last 1,000 entries",
+            StreamOp::Trim { key: id(), trim: Trim { keep: Keep::Last(1_000), limit: None } }),
+        StreamOp::Delete { .. } => ("entry-stream-delete", "An entry deleted",
+            StreamOp::Delete { key: id(), ids: vec![ENTRY] }),
+        StreamOp::SetId { .. } => ("entry-stream-set-id", "A stream's last id and its other numbers set",
+            StreamOp::SetId { key: id(), last: ENTRY, added: Some(7), max_deleted: Some(StreamId { ms: 1, seq: 2 }) }),
+    )
+}
+
+fn new_ids() -> Vec<Row<StreamOp>> {
+    let add =
+        |id: NewId| StreamOp::Add { key: self::id(), id, fields: Vec::new(), create: false, trim: None };
+    let rows = variants!(NewId:
+        NewId::Auto => ("entry-stream-id-auto", "An entry with an id from the log's time", NewId::Auto),
+        NewId::AutoSeq(_) => ("entry-stream-id-seq", "An entry with given milliseconds", NewId::AutoSeq(ENTRY.ms)),
+        NewId::Exact(_) => ("entry-stream-id-exact", "An entry with a given id", NewId::Exact(ENTRY)),
+    );
+    rows.into_iter().map(|(name, intent, id)| (name, intent, add(id))).collect()
+}
+
+fn group_operations() -> Vec<Row<GroupOp>> {
+    let (key, group, consumer) = (id(), Blob::from("group"), Blob::from("consumer"));
+    let streams = vec![(id(), ReadFrom::New), (Blob::from("k"), ReadFrom::Pending(ENTRY))];
+    variants!(GroupOp:
+        GroupOp::Create { .. } => ("entry-group-create", "A group made, with the stream",
+            GroupOp::Create { key: key.clone(), group: group.clone(), start: GroupStart::Last, read: Some(7), create: true }),
+        GroupOp::Destroy { .. } => ("entry-group-destroy", "A group destroyed",
+            GroupOp::Destroy { key: key.clone(), group: group.clone() }),
+        GroupOp::SetId { .. } => ("entry-group-set-id", "A group's last delivered id set",
+            GroupOp::SetId { key: key.clone(), group: group.clone(), start: GroupStart::After(ENTRY), read: None }),
+        GroupOp::CreateConsumer { .. } => ("entry-group-create-consumer", "A consumer made",
+            GroupOp::CreateConsumer { key: key.clone(), group: group.clone(), consumer: consumer.clone() }),
+        GroupOp::DeleteConsumer { .. } => ("entry-group-delete-consumer", "A consumer deleted",
+            GroupOp::DeleteConsumer { key: key.clone(), group: group.clone(), consumer: consumer.clone() }),
+        GroupOp::Read { .. } => ("entry-group-read", "New entries of one stream and pending ones of another read",
+            GroupOp::Read { group: group.clone(), consumer: consumer.clone(), streams, count: Some(10), no_ack: true }),
+        GroupOp::Ack { .. } => ("entry-group-ack", "An entry acknowledged",
+            GroupOp::Ack { key: key.clone(), group: group.clone(), ids: vec![ENTRY] }),
+        GroupOp::Claim { .. } => ("entry-group-claim", "An entry claimed, every option given",
+            GroupOp::Claim { key: key.clone(), group: group.clone(), consumer: consumer.clone(), min_idle_ms: 300,
+                ids: vec![ENTRY], delivered: Delivered::Ago(5), deliveries: Some(2), force: true, just_ids: true,
+                last: Some(ENTRY) }),
+        GroupOp::AutoClaim { .. } => ("entry-group-auto-claim", "Entries claimed from an id on",
+            GroupOp::AutoClaim { key, group, consumer, min_idle_ms: 300, start: ENTRY, count: 100, just_ids: false }),
+    )
+}
+
+fn starts() -> Vec<Row<GroupOp>> {
+    let claim = |delivered| GroupOp::Claim {
+        key: id(),
+        group: Blob::from("g"),
+        consumer: Blob::from("c"),
+        min_idle_ms: 0,
+        ids: Vec::new(),
+        delivered,
+        deliveries: None,
+        force: false,
+        just_ids: false,
+        last: None,
+    };
+    let rows = variants!(Delivered:
+        Delivered::Now => ("entry-group-claim-now", "A claim, delivered now", Delivered::Now),
+        Delivered::At(_) => ("entry-group-claim-at", "A claim, delivered at a moment", Delivered::At(ENTRY.ms)),
+        Delivered::Ago(_) => ("entry-group-claim-ago", "A claim, delivered some time ago", Delivered::Ago(5)),
+    );
+    rows.into_iter().map(|(name, intent, delivered)| (name, intent, claim(delivered))).collect()
 }
 
 /// Numbers on both sides of every step of the variable-length encoding.

@@ -10,6 +10,7 @@ use crate::meta::cluster::ClusterReject;
 use crate::meta::entry::OpId;
 use crate::meta::response::{Reject, Response};
 use crate::meta::session::{Session, Verdict};
+use crate::meta::stream::{Entry, StreamId};
 
 pub(super) fn cases() -> Vec<Case> {
     let refused = rejects().into_iter().map(|(name, intent, why)| (name, intent, Response::Rejected(why)));
@@ -27,6 +28,8 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
+const ENTRY: StreamId = StreamId { ms: 1_700_000_000_000, seq: 3 };
+
 fn responses() -> Vec<Row<Response>> {
     variants!(Response:
         Response::Done => ("response-done", "Done, nothing to tell", Response::Done),
@@ -37,6 +40,12 @@ fn responses() -> Vec<Row<Response>> {
         Response::List(_) => ("response-list", "Two results in order", Response::List(vec![Response::Flag(false), Response::Nil])),
         Response::Rejected(_) => ("response-rejected", "A refusal with the highest numbers",
             Response::Rejected(Reject::FeatureLevel { asked: u32::MAX, present: u32::MAX })),
+        Response::Id(_) => ("response-id", "The id of a stream's entry", Response::Id(ENTRY)),
+        Response::Ids(_) => ("response-ids", "Ids of a stream's entries", Response::Ids(vec![ENTRY, StreamId::default()])),
+        Response::Entries(_) => ("response-entries", "A stream's entry, and one that was deleted", Response::Entries(vec![
+            Entry { id: ENTRY, fields: Some(vec![(Blob::from("name"), Blob::from("value"))]) },
+            Entry { id: ENTRY, fields: None },
+        ])),
     )
 }
 
@@ -56,6 +65,13 @@ fn rejects() -> Vec<Row<Reject>> {
         Reject::TooManyElements { .. } => ("reject-too-many-elements", "Refused: too many elements in one operation", Reject::TooManyElements { limit: 1024 }),
         Reject::Cluster(_) => ("reject-cluster", "Refused by the book of members",
             Reject::Cluster(ClusterReject::NoSuchMember { id: 251 })),
+        Reject::IdTooSmall => ("reject-id-too-small", "Refused: an id that is not above the last one", Reject::IdTooSmall),
+        Reject::IdZero => ("reject-id-zero", "Refused: the id 0-0", Reject::IdZero),
+        Reject::IdsExhausted => ("reject-ids-exhausted", "Refused: no id is left", Reject::IdsExhausted),
+        Reject::IdBelowDeleted => ("reject-id-below-deleted", "Refused: a last id below the highest deleted one", Reject::IdBelowDeleted),
+        Reject::AddedBelowLength => ("reject-added-below-length", "Refused: fewer added entries than there are", Reject::AddedBelowLength),
+        Reject::BusyGroup => ("reject-busy-group", "Refused: the group is there already", Reject::BusyGroup),
+        Reject::NoGroup { .. } => ("reject-no-group", "Refused: the group of the second stream is absent", Reject::NoGroup { stream: 1 }),
     )
 }
 

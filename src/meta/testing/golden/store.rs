@@ -11,10 +11,13 @@ use crate::meta::apply::tx::{decode_counters, encode_counters};
 use crate::meta::cluster::{Book, Removed};
 use crate::meta::counters::Counters;
 use crate::meta::event::{Event, EventKind};
+use crate::meta::group::{self, ConsumerState, GroupState, Pending};
 use crate::meta::hash::StateHash;
+use crate::meta::object::{Content, Key};
 use crate::meta::record::{EventId, Header, Property, Record, Value};
 use crate::meta::rules::StoredRules;
 use crate::meta::state::Head;
+use crate::meta::stream::{self, Fields, StreamHead};
 use crate::meta::write_behind::Checkpoint;
 use crate::meta::{snapshot, tail};
 
@@ -24,6 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
     let records = values().into_iter().map(record_of_value).chain(flagged());
     let mut cases: Vec<Case> = records.map(|row| Case::new(row, Record::encode, Record::decode)).collect();
     cases.extend(event_kinds().into_iter().map(tail_block));
+    cases.extend(streams());
     cases.extend([
         counters(),
         rules(),
@@ -174,6 +178,32 @@ fn snapshot_block() -> Case {
     let row = ("snapshot-block", "A block of a snapshot with two pairs, packed with LZ4", pairs());
     let encode = |pairs: &Vec<(Bytes, Bytes)>| snapshot::encode_block(pairs.clone());
     Case { exact: false, ..Case::new(row, encode, snapshot::decode_block) }
+}
+
+/// The parts of streams and their groups, and the header of a stream.
+fn streams() -> Vec<Case> {
+    let content =
+        StreamHead { entries: 2, added: 300, last: ID, max_deleted: EventId { ms: 4, seq: 5 }, groups: 6 };
+    let header = Key { expire_ms: 0, mod_index: 9, object: 7, content: Content::Stream(content) };
+    let fields: Fields = vec![(Blob::from("name"), Blob::from("value")), (Blob::from(""), Blob::from(""))];
+    let group = GroupState { last: ID, read: Some(300), pending: 2, consumers: 1, object: 8 };
+    let consumer = ConsumerState { seen_ms: ID.ms, active_ms: None, pending: 2 };
+    let pending = Pending { consumer: Blob::from("consumer"), delivered_ms: ID.ms, deliveries: 3 };
+    vec![
+        Case::new(("stream-head", "The header of a stream", header), Key::encode, Key::decode),
+        Case::new(
+            ("stream-entry", "An entry of a stream", fields),
+            stream::encode_fields,
+            stream::decode_fields,
+        ),
+        Case::new(("stream-group", "A consumer group", group), group::encode, group::decode::<GroupState>),
+        Case::new(
+            ("stream-consumer", "A consumer that was given nothing", consumer),
+            group::encode,
+            group::decode::<ConsumerState>,
+        ),
+        Case::new(("stream-pending", "A pending entry", pending), group::encode, group::decode::<Pending>),
+    ]
 }
 
 /// Nodes compare it and snapshots carry it, so it is a format like any other.
