@@ -9,6 +9,9 @@ mod key_promises;
 mod keys;
 mod model;
 mod promises;
+mod stream_model;
+mod stream_promises;
+mod streams;
 mod witness;
 
 use std::sync::Arc;
