@@ -10,7 +10,8 @@ pub(crate) const ENVELOPE_BYTES: usize = 12;
 
 const MAGIC: [u8; 2] = *b"md";
 
-/// What an envelope holds: parts of a snapshot file. Numbers are never reused, and stay clear of those of the layer above (1 to 31).
+/// What an envelope holds: parts of a snapshot file, and frames between members. Numbers are never reused, and stay clear of
+/// those of the layer above (1 to 31).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -20,6 +21,30 @@ pub(crate) enum Kind {
     Block = 33,
     /// The last part.
     Footer = 34,
+    /// Entries for a follower, or none: a heartbeat.
+    Append = 40,
+    /// Whether a follower took them.
+    AppendAnswer = 41,
+    /// A candidate asks for a vote.
+    Vote = 42,
+    /// A node asks whether it would get a vote.
+    PreVote = 43,
+    /// The answer to both.
+    VoteAnswer = 44,
+    /// The leader names its successor.
+    Transfer = 45,
+    /// Whether the successor can lead.
+    TransferAnswer = 46,
+    /// The leader has a snapshot for a follower.
+    Offer = 47,
+    /// A piece of it.
+    Chunk = 48,
+    /// How much of it the follower has.
+    Have = 49,
+    /// The follower has it all and should install it.
+    Install = 50,
+    /// Whether it did.
+    InstallAnswer = 51,
 }
 
 /// Bytes that are not what they should be.
@@ -89,6 +114,21 @@ impl Head {
     }
 }
 
+/// Puts an envelope around `body`, which was built behind [`ENVELOPE_BYTES`] of room.
+pub(crate) fn seal(kind: Kind, version: u8, mut bytes: Vec<u8>) -> Vec<u8> {
+    let head = Head::of(kind, version, &bytes[ENVELOPE_BYTES..]);
+    bytes[..ENVELOPE_BYTES].copy_from_slice(&head.to_bytes());
+    bytes
+}
+
+/// The kind and the checked body of an enveloped message.
+pub(crate) fn open(newest: u8, bytes: &[u8]) -> Result<(u8, &[u8]), CodecError> {
+    let (head, body) = bytes.split_first_chunk::<ENVELOPE_BYTES>().ok_or(CodecError::Truncated)?;
+    let head = Head::parse(head)?;
+    head.check(newest, body)?;
+    Ok((head.kind, body))
+}
+
 /// Reads fixed-width little-endian fields, one after the other.
 pub(crate) struct Fields<'a>(&'a [u8]);
 
@@ -107,12 +147,21 @@ impl<'a> Fields<'a> {
         Ok(self.bytes(N)?.try_into().expect("`bytes` returns the length it was asked for"))
     }
 
+    pub(crate) fn u8(&mut self) -> Result<u8, CodecError> {
+        Ok(self.array::<1>()?[0])
+    }
+
     pub(crate) fn u32(&mut self) -> Result<u32, CodecError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
     pub(crate) fn u64(&mut self) -> Result<u64, CodecError> {
         Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// Everything that is left.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
     }
 
     /// All fields were read; anything left is a format we do not know.

@@ -10,7 +10,8 @@
 //! DIR/LOCK          held with flock(2) by the running process
 //! DIR/VERSION       what wrote this directory (see below); written last when a directory is created
 //! DIR/log/          the journal: r-<offset>.wal
-//! DIR/snapshots/    <index>.snapshot, the newest two; *.tmp is a leftover and is deleted at start
+//! DIR/snapshots/    <index>.snapshot, the newest two; *.part is one on its way from another node, and goes on after a
+//!                   restart; *.tmp is a leftover and is deleted at start
 //! ```
 //!
 //! `VERSION` is text, three lines: `format = 1`, `kind = noop` or `raft`, `id = <32 hexadecimal digits>`.

@@ -59,6 +59,8 @@ pub struct Status {
     pub applied_index: u64,
     /// Index of the newest durable snapshot, 0 when there is none.
     pub snapshot_index: u64,
+    /// Whether everything has been applied that the disk held when the node started, as far as it is committed. Stays true.
+    pub recovered: bool,
     /// Why the replicator stopped by itself, once it did.
     pub failure: Option<String>,
 }

@@ -42,6 +42,7 @@ impl Still {
             committed_index: 0,
             applied_index: 0,
             snapshot_index: 0,
+            recovered: true,
             failure: None,
         };
         Self(watch::Sender::new(status))

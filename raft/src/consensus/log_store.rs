@@ -21,8 +21,8 @@ use super::types::{
 };
 use crate::journal::Journal;
 
-/// A reader hands out about this many bytes at a time, and at least one entry.
-const READ_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// A reader hands out about this many bytes at a time, and at least one entry: it is what one append to a follower carries.
+const READ_BYTES_MAX: usize = 1024 * 1024;
 
 /// The log store; clones share the journal.
 #[derive(Clone)]

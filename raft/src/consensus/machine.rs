@@ -95,27 +95,27 @@ impl Machine {
             }
         }
     }
+}
 
-    /// A snapshot of another node becomes one of ours before it is installed, so that a crash finds it again.
-    fn adopt(&self, file: SnapshotFile) -> Result<SnapshotFile, WriteError> {
-        if Arc::ptr_eq(&file.store, &self.store) {
-            return Ok(file);
-        }
-        let opened = file.store.read(file.applied.index);
-        let mut reader = opened.map_err(|e| Fatal::with("cannot read a received snapshot", e))?;
-        self.store.write(&mut reader, &|| false)?;
-        Ok(SnapshotFile { store: self.store.clone(), applied: file.applied })
+/// A snapshot of another directory becomes one of ours before it is installed, so that a crash finds it again.
+fn adopt(store: &Arc<SnapshotStore>, file: SnapshotFile) -> Result<SnapshotFile, WriteError> {
+    if Arc::ptr_eq(&file.store, store) {
+        return Ok(file);
     }
+    let opened = file.store.read(file.applied.index);
+    let mut reader = opened.map_err(|e| Fatal::with("cannot read a received snapshot", e))?;
+    store.write(&mut reader, &|| false)?;
+    Ok(SnapshotFile { store: store.clone(), applied: file.applied })
+}
 
-    fn install(&mut self, file: &SnapshotFile) -> Result<(), Fatal> {
-        let unreadable = |e: SnapshotError| Fatal::with("a snapshot became unreadable", e);
-        let mut reader = self.store.read(file.applied.index).map_err(unreadable)?;
-        let mut sink = self.machine.install()?;
-        while let Some(block) = reader.next_block().map_err(unreadable)? {
-            sink.put_block(block)?;
-        }
-        sink.commit(&file.applied, reader.summary().state_hash)
+fn install(machine: &dyn StateMachine, file: &SnapshotFile) -> Result<(), Fatal> {
+    let unreadable = |e: SnapshotError| Fatal::with("a snapshot became unreadable", e);
+    let mut reader = file.store.read(file.applied.index).map_err(unreadable)?;
+    let mut sink = machine.install()?;
+    while let Some(block) = reader.next_block().map_err(unreadable)? {
+        sink.put_block(block)?;
     }
+    sink.commit(&file.applied, reader.summary().state_hash)
 }
 
 impl RaftStateMachine<TypeConfig> for Machine {
@@ -159,8 +159,13 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, file: SnapshotFile) -> Result<(), io::Error> {
-        let file = self.adopt(file).map_err(io::Error::other)?;
-        self.install(&file).map_err(io::Error::other)?;
+        let (machine, store) = (self.machine.clone(), self.store.clone());
+        let installed = tokio::task::spawn_blocking(move || {
+            let file = adopt(&store, file).map_err(io::Error::other)?;
+            install(&*machine, &file).map_err(io::Error::other)?;
+            Ok::<_, io::Error>(file)
+        });
+        let file = installed.await.map_err(io::Error::other)??;
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         *self.newest.lock() = Some(file);

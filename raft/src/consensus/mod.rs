@@ -1,11 +1,11 @@
 //! `RaftReplicator`: the log agreed by a quorum, on openraft.
 //!
-//! Today a cluster of one voter: the engine, the log and the snapshots are those of a cluster, and the transport refuses every
-//! peer. Every answered entry is on the disk (`fdatasync`).
+//! One voter or several: the engine, the log and the snapshots are the same. Every answered entry is on the disk (`fdatasync`) of
+//! a majority of the voters.
 //!
 //! ```text
 //!   replicate ─► openraft ─► log_store ─► commit (group commit) ─► journal
-//!                   │
+//!                   │  └─► network ─► Transport ─► the other members
 //!                   └─► machine ─► StateMachine::apply ─► answers
 //! ```
 //!
@@ -13,7 +13,10 @@
 //! * Entry 0 is the first membership and each leader begins with a blank entry, so the first proposal has an index above 1 and
 //!   indexes have holes.
 //! * A call's proposals are handed over when its future is first polled.
-//! * `start` of a one-voter cluster returns when it leads and has applied its whole log.
+//! * `start` of a one-voter cluster returns when it leads and has applied its whole log. A member of several returns once its own
+//!   log is open and its machine is where the log knows it to be committed; [`Status::recovered`] tells when it is up to date.
+//! * [`RaftReplicator::peer_service`] is what the peers of this node must reach; it refuses them until `start` has returned.
+//! * `stop` hands the lead over first, when another voter answers.
 //!
 //! Not here: addresses, clients, forwarding.
 //! Must always hold: no type of openraft leaves this folder.
@@ -22,71 +25,48 @@ mod commit;
 mod log_store;
 mod machine;
 mod mark;
+mod membership;
 mod network;
+mod options;
 mod start;
+mod status;
 #[cfg(test)]
 mod tests;
 mod types;
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures_util::StreamExt;
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
+use openraft::errors::{ClientWriteError, InitializeError, LinearizableReadError, RaftError};
 use openraft::{EmptyNode, Raft, ReadPolicy, ServerState, SnapshotPolicy};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::admin::ClusterAdmin;
 use crate::datadir::DataDir;
-use crate::error::{Fatal, Leader, ReplicateError, StartError};
-use crate::faults::{Faults, NoFaults};
-use crate::replicator::{Fut, PosixMetadataReplicator, Proposal, Role, Status};
+use crate::error::{Fatal, ReplicateError, StartError};
+use crate::replicator::{Fut, PosixMetadataReplicator, Proposal, Status};
 use crate::state_machine::StateMachine;
 use crate::thread::on_a_thread;
+use crate::transport::PeerService;
 use commit::Committer;
 use log_store::LogStore;
 use machine::Machine;
-use network::Alone;
+use network::{Peers, Receiver, Service};
+use status::{hint, initial, update};
 use types::{Ops, TypeConfig};
 
-type Engine = Raft<TypeConfig, Machine>;
+pub use options::{Formation, Options, Timing};
 
-/// The settings of a [`RaftReplicator`].
-#[derive(Clone)]
-pub struct Options {
-    /// Directory of the log and its snapshots; created when missing.
-    pub dir: PathBuf,
-    /// This node's id.
-    pub id: u64,
-    /// Longest entry in bytes; longer ones are `TooLarge`.
-    pub entry_bytes_max: usize,
-    /// Entries in the log that make a snapshot due.
-    pub snapshot_entries: u64,
-    /// Entries that stay in the log behind a snapshot.
-    pub tail_entries: u64,
-    /// The disk as tests want it.
-    pub faults: Arc<dyn Faults>,
-}
-
-impl Options {
-    /// The defaults for a directory: node 1, entries up to 16 MiB, a snapshot every 50,000 entries.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            dir: dir.into(),
-            id: 1,
-            entry_bytes_max: 16 * 1024 * 1024,
-            snapshot_entries: 50_000,
-            tail_entries: 10_000,
-            faults: Arc::new(NoFaults),
-        }
-    }
-}
+pub(crate) type Engine = Raft<TypeConfig, Machine>;
 
 /// A running member.
-struct Running {
-    engine: Engine,
+pub(crate) struct Running {
+    pub(crate) engine: Engine,
+    pub(crate) receiver: Receiver,
     committer: Arc<Committer>,
     dir: Mutex<Option<DataDir>>,
 }
@@ -102,23 +82,17 @@ pub struct RaftReplicator {
 impl RaftReplicator {
     /// A replicator that is not started; nothing is opened yet.
     pub fn new(options: Options) -> Self {
-        let status = Status {
-            id: options.id,
-            role: Role::Follower,
-            leader: None,
-            term: 0,
-            last_log_index: 0,
-            committed_index: 0,
-            applied_index: 0,
-            snapshot_index: 0,
-            failure: None,
-        };
         Self {
+            status: watch::Sender::new(initial(options.id)),
             options,
-            status: watch::Sender::new(status),
             running: Arc::default(),
             stopping: tokio::sync::Mutex::new(false),
         }
+    }
+
+    /// What this node's peers must reach on [`Channel::RAFT`](crate::Channel::RAFT). It may be handed out before `start`.
+    pub fn peer_service(&self) -> Arc<dyn PeerService> {
+        Arc::new(Service::new(self.running.clone()))
     }
 
     fn engine(&self) -> Result<&Engine, ReplicateError> {
@@ -136,34 +110,39 @@ impl RaftReplicator {
         let opened = opened.await.map_err(|_| Fatal::new("start-up panicked"))??;
         let committer = Committer::new(opened.journal, machine);
         let store = LogStore::new(committer.clone());
-        let config = self.config()?;
-        let engine = Raft::new(self.options.id, config, Alone, store, opened.machine)
+        let (config, peers) = (self.config()?, Peers::new(&self.options));
+        let engine = Raft::new(self.options.id, config, peers, store, opened.machine)
             .await
             .map_err(|e| Fatal::with("cannot start the engine", e))?;
-        self.publish(&engine);
-        self.running.get_or_init(|| Running {
-            engine: engine.clone(),
+        let running = self.running.get_or_init(|| Running {
+            engine,
+            receiver: Receiver::new(opened.snapshots),
             committer,
             dir: Mutex::new(Some(opened.dir)),
         });
-        lead(&engine, self.options.id).await?;
-        // The publishing task may not have run yet; whoever saw `start` return sees a leader.
-        let now = engine.metrics().borrow_watched().clone();
-        self.status.send_if_modified(|s| update(s, &now));
+        self.form(&running.engine).await?;
+        self.publish(&running.engine, opened.last);
         Ok(())
     }
 
     fn config(&self) -> Result<Arc<openraft::Config>, Fatal> {
+        let timing = self.options.timing;
+        let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let config = openraft::Config {
             cluster_name: "metad".to_string(),
-            heartbeat_interval: 250,
-            election_timeout_min: 1000,
-            election_timeout_max: 2000,
+            heartbeat_interval: millis(timing.heartbeat),
+            election_timeout_min: millis(timing.election_min),
+            election_timeout_max: millis(timing.election_max),
             install_snapshot_timeout: 600_000,
             max_payload_entries: 512,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.options.snapshot_entries),
             max_in_snapshot_log_to_keep: self.options.tail_entries,
-            purge_batch_size: 256,
+            // A follower this far behind is sent a snapshot when there is one that is newer than its log.
+            replication_lag_threshold: self
+                .options
+                .snapshot_entries
+                .saturating_add(self.options.tail_entries),
+            purge_batch_size: self.options.snapshot_entries.clamp(1, 256),
             enable_pre_vote: Some(true),
             enable_leader_restore: Some(false),
             ..openraft::Config::default()
@@ -171,13 +150,43 @@ impl RaftReplicator {
         config.validate().map(Arc::new).map_err(|e| Fatal::with("the engine refuses its settings", e))
     }
 
-    /// Keeps the status in step with the engine's metrics until the engine is gone.
-    fn publish(&self, engine: &Engine) {
+    /// Makes a new member what its formation says; a cluster of one leads when this returns.
+    async fn form(&self, engine: &Engine) -> Result<(), StartError> {
+        let stopped = |e: openraft::errors::Fatal<TypeConfig>| Fatal::with("the engine stopped", e);
+        let (id, formed) = (self.options.id, engine.is_initialized().await.map_err(stopped)?);
+        let voters: BTreeSet<u64> = match (&self.options.formation, formed) {
+            (_, true) => engine
+                .with_raft_state(|state| state.membership_state.effective().voter_ids().collect())
+                .await
+                .map_err(stopped)?,
+            (Formation::Wait, false) => return Ok(()),
+            (Formation::Alone, false) => [id].into(),
+            (Formation::Voters(voters), false) if voters.contains(&id) => voters.clone(),
+            (Formation::Voters(_), false) => {
+                return Err(Fatal::new(format!("node {id} is not one of the voters it should form")).into());
+            }
+        };
+        if !formed {
+            initialize(engine, &voters).await?;
+        }
+        if voters == BTreeSet::from([id]) {
+            if formed {
+                engine.trigger().elect(false).await.map_err(stopped)?;
+            }
+            lead(engine).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the status in step with the engine's metrics until the engine is gone. Whoever sees `start` return sees it up to date.
+    fn publish(&self, engine: &Engine, found: Option<u64>) {
         let (mut metrics, status) = (engine.metrics(), self.status.clone());
+        let now = metrics.borrow_watched().clone();
+        status.send_if_modified(|s| update(s, &now, found));
         tokio::spawn(async move {
             loop {
                 let now = metrics.borrow_watched().clone();
-                status.send_if_modified(|s| update(s, &now));
+                status.send_if_modified(|s| update(s, &now, found));
                 if metrics.changed().await.is_err() {
                     return;
                 }
@@ -186,7 +195,7 @@ impl RaftReplicator {
     }
 
     async fn replicate_inner(&self, batch: Vec<Proposal>) -> Vec<Result<u64, ReplicateError>> {
-        let limit = self.options.entry_bytes_max;
+        let (id, limit) = (self.options.id, self.options.entry_bytes_max);
         let mut answers: Vec<Result<u64, ReplicateError>> = Vec::with_capacity(batch.len());
         let mut accepted = Vec::with_capacity(batch.len());
         for proposal in batch {
@@ -211,7 +220,7 @@ impl RaftReplicator {
         };
         for answer in answers.iter_mut().filter(|a| **a == Err(ReplicateError::Unknown)) {
             match results.next().await {
-                Some(Ok(result)) => *answer = result.map(|r| r.log_id.index).map_err(refusal),
+                Some(Ok(result)) => *answer = result.map(|r| r.log_id.index).map_err(|e| refusal(id, e)),
                 // The engine stopped in the middle: what follows stays unknown.
                 Some(Err(_)) | None => break,
             }
@@ -224,7 +233,7 @@ impl RaftReplicator {
             Ok(read) => Ok(read.index()),
             Err(RaftError::Fatal(_)) => Err(ReplicateError::Stopped),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => {
-                Err(ReplicateError::NotLeader { leader: to.leader_id.map(|id| Leader { id, peer: None }) })
+                Err(ReplicateError::NotLeader { leader: hint(self.options.id, to.leader_id) })
             }
             Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
                 Err(ReplicateError::Unknown)
@@ -232,9 +241,22 @@ impl RaftReplicator {
         }
     }
 
+    /// Lets another voter lead, if there is one that answers.
+    async fn hand_over(&self, engine: &Engine) {
+        let now = engine.metrics().borrow_watched().clone();
+        if now.state != ServerState::Leader || self.successor(&now).is_none() {
+            return;
+        }
+        let deadline = Instant::now() + self.options.timing.election_max * 2;
+        if let Err(e) = self.transfer_inner(None, deadline).await {
+            tracing::warn!(error = %e, "the lead was not handed over before the stop");
+        }
+    }
+
     async fn stop_inner(&self) {
         let mut stopped = self.stopping.lock().await;
         let Some(running) = self.running.get().filter(|_| !*stopped) else { return };
+        self.hand_over(&running.engine).await;
         if let Err(e) = running.engine.shutdown().await {
             tracing::error!(error = %e, "the engine did not stop cleanly");
         }
@@ -255,15 +277,19 @@ impl RaftReplicator {
     }
 }
 
-/// Makes a cluster of one lead, and waits until it has applied its log.
-async fn lead(engine: &Engine, id: u64) -> Result<(), StartError> {
-    let stopped = |e: openraft::errors::Fatal<TypeConfig>| Fatal::with("the engine stopped", e);
-    if engine.is_initialized().await.map_err(stopped)? {
-        engine.trigger().elect(false).await.map_err(stopped)?;
-    } else {
-        let members = std::collections::BTreeMap::from([(id, EmptyNode {})]);
-        engine.initialize(members).await.map_err(|e| Fatal::with("cannot form a cluster of one", e))?;
+/// Writes the first entry of a cluster's log: its members. One of several may find that another has done it already.
+async fn initialize(engine: &Engine, voters: &BTreeSet<u64>) -> Result<(), StartError> {
+    let members: BTreeMap<u64, EmptyNode> = voters.iter().map(|id| (*id, EmptyNode {})).collect();
+    match engine.initialize(members).await {
+        Ok(()) => Ok(()),
+        Err(RaftError::APIError(InitializeError::NotAllowed(_))) if voters.len() > 1 => Ok(()),
+        Err(e) => Err(Fatal::with("cannot form the cluster", e).into()),
     }
+}
+
+/// Waits until this node leads and has applied its log.
+async fn lead(engine: &Engine) -> Result<(), StartError> {
+    let stopped = |e: openraft::errors::Fatal<TypeConfig>| Fatal::with("the engine stopped", e);
     let mut metrics = engine.metrics();
     loop {
         let now = metrics.borrow_watched().clone();
@@ -276,37 +302,14 @@ async fn lead(engine: &Engine, id: u64) -> Result<(), StartError> {
     }
 }
 
-fn refusal(error: ClientWriteError<TypeConfig>) -> ReplicateError {
+fn refusal(id: u64, error: ClientWriteError<TypeConfig>) -> ReplicateError {
     match error {
-        ClientWriteError::ForwardToLeader(to) => {
-            ReplicateError::NotLeader { leader: to.leader_id.map(|id| Leader { id, peer: None }) }
-        }
+        ClientWriteError::ForwardToLeader(to) => ReplicateError::NotLeader { leader: hint(id, to.leader_id) },
         // It may still be committed by another leader.
         ClientWriteError::LogEntryDiscarded(_)
         | ClientWriteError::ChangeMembershipError(_)
         | ClientWriteError::PreconditionFailed(_) => ReplicateError::Unknown,
     }
-}
-
-fn update(status: &mut Status, now: &openraft::RaftMetrics<TypeConfig>) -> bool {
-    let before = status.clone();
-    status.role = match now.state {
-        ServerState::Leader => Role::Leader,
-        ServerState::Candidate => Role::Candidate,
-        ServerState::Learner => Role::Learner,
-        ServerState::Follower | ServerState::Shutdown => Role::Follower,
-    };
-    status.leader = now.current_leader.map(|id| Leader { id, peer: None });
-    status.term = now.current_term;
-    status.last_log_index = now.last_log_index.unwrap_or(0);
-    status.committed_index = now.local_committed.map_or(0, |l| l.index);
-    status.applied_index = now.last_applied.map_or(0, |l| l.index);
-    status.snapshot_index = now.snapshot.map_or(0, |l| l.index);
-    status.failure = match &now.running_state {
-        Err(openraft::errors::Fatal::Stopped) | Ok(()) => before.failure.clone(),
-        Err(fatal) => Some(fatal.to_string()),
-    };
-    *status != before
 }
 
 impl Drop for RaftReplicator {
@@ -336,6 +339,10 @@ impl PosixMetadataReplicator for RaftReplicator {
 
     fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+
+    fn admin(&self) -> Option<&dyn ClusterAdmin> {
+        Some(self)
     }
 
     fn stop(&self) -> Fut<'_, ()> {

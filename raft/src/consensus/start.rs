@@ -21,6 +21,9 @@ pub(crate) struct Opened {
     pub dir: DataDir,
     pub journal: Journal,
     pub machine: Machine,
+    pub snapshots: Arc<SnapshotStore>,
+    /// The last entry of the log.
+    pub last: Option<u64>,
 }
 
 /// Opens the directory of a member.
@@ -46,8 +49,36 @@ pub(crate) fn open(
              restore snapshots/ from a backup"
         )));
     }
-    let machine = Machine::new(machine.clone(), store, recovered, newest);
-    Ok(Opened { dir, journal, machine })
+    drop_what_a_snapshot_replaced(&mut journal, recovered.as_ref(), newest.as_ref())
+        .map_err(|e| Fatal::with("cannot cut the log behind a snapshot", e))?;
+    let last = journal.last().map(|l| l.index);
+    let machine = Machine::new(machine.clone(), store.clone(), recovered, newest);
+    Ok(Opened { dir, journal, machine, snapshots: store, last })
+}
+
+/// A crash between the end of a snapshot's transfer and its installation leaves a log beside it that may be of another history:
+/// entries that were never committed. openraft would take the two for damage.
+fn drop_what_a_snapshot_replaced(
+    journal: &mut Journal,
+    recovered: Option<&(LogId, StoredMembership)>,
+    newest: Option<&SnapshotFile>,
+) -> std::io::Result<()> {
+    let Some(applied) = newest.map(|file| &file.applied) else { return Ok(()) };
+    let ahead = recovered.is_none_or(|(id, _)| id.index < applied.index);
+    let Ok((id, _)) = mark::decode(&applied.mark) else { return Ok(()) };
+    let id = to_journal(&id);
+    let purged = journal.purged().map(|p| p.index);
+    if !ahead || purged >= Some(id.index) {
+        return Ok(());
+    }
+    let in_log = journal.read(id.index, id.index + 1).next().transpose()?;
+    if in_log.map(|(found, _)| found) == Some(id) {
+        return Ok(());
+    }
+    // What is committed agrees with the snapshot and stays; openraft purges it.
+    let keep = journal.committed().map(|c| c.index).max(purged);
+    journal.truncate(keep.map_or(0, |index| index + 1))?;
+    journal.sync()
 }
 
 /// The machine's checkpoint, if the log knows that entry; else the machine is emptied.

@@ -42,6 +42,18 @@ pub(crate) enum PayloadKind {
     Membership = 3,
 }
 
+impl PayloadKind {
+    /// The kind with this number.
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(PayloadKind::Ops),
+            2 => Some(PayloadKind::Blank),
+            3 => Some(PayloadKind::Membership),
+            _ => None,
+        }
+    }
+}
+
 /// The payload of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Payload {
@@ -137,14 +149,9 @@ impl codeq::Decode for Payload {
         if crc32c::crc32c(fields).to_le_bytes() != crc {
             return Err(invalid("the head of a payload fails its checksum"));
         }
-        let kind = match fields[0] {
-            1 => PayloadKind::Ops,
-            2 => PayloadKind::Blank,
-            3 => PayloadKind::Membership,
-            other => {
-                return Err(invalid(format!("payload kind {other} is unknown: a newer metad wrote it")));
-            }
-        };
+        let kind = PayloadKind::from_number(fields[0]).ok_or_else(|| {
+            invalid(format!("payload kind {} is unknown: a newer metad wrote it", fields[0]))
+        })?;
         let len = u32::from_le_bytes([fields[1], fields[2], fields[3], fields[4]]) as usize;
         if len > BODY_BYTES_MAX {
             return Err(invalid(format!("a body of {len} bytes")));

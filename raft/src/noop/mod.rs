@@ -96,6 +96,7 @@ impl NoOpReplicator {
             committed_index: 0,
             applied_index: 0,
             snapshot_index: 0,
+            recovered: false,
             failure: None,
         };
         let inner = Inner {
@@ -150,6 +151,7 @@ impl Inner {
             let last = found.last_index;
             (s.last_log_index, s.committed_index, s.applied_index) = (last, last, last);
             s.snapshot_index = found.snapshot_index;
+            s.recovered = true;
         });
         *life = Life::Running { _dir: found.dir };
         self.writer.get_or_init(|| writer);

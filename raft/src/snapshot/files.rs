@@ -1,6 +1,6 @@
 //! The directory of snapshot files: write, list, open, prune.
 //!
-//! Not here: the bytes of a file (see `format`).
+//! Not here: the bytes of a file (see `format`), files that come from another node (see `incoming`).
 //! Must always hold: the order is write, fsync, rename, fsync of the directory, and only then delete the oldest; so a
 //! crash at any point leaves the snapshots that were there before, and perhaps the new one.
 
@@ -9,7 +9,7 @@ use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::format::{SnapshotError, SnapshotReader, SnapshotWriter, Summary};
+use super::format::{SnapshotError, SnapshotReader, SnapshotWriter, Summary, sealed_checksum};
 use crate::datadir;
 use crate::error::Fatal;
 use crate::faults::{Faults, Step};
@@ -36,8 +36,8 @@ pub(crate) enum WriteError {
 
 /// A directory of snapshots.
 pub(crate) struct SnapshotStore {
-    dir: PathBuf,
-    faults: Arc<dyn Faults>,
+    pub(super) dir: PathBuf,
+    pub(super) faults: Arc<dyn Faults>,
 }
 
 impl SnapshotStore {
@@ -65,6 +65,14 @@ impl SnapshotStore {
     pub(crate) fn read(&self, index: u64) -> Result<SnapshotReader<BufReader<File>>, SnapshotError> {
         let file = File::open(self.path(index))?;
         SnapshotReader::new(BufReader::with_capacity(BUFFER_BYTES, file))
+    }
+
+    /// Opens a snapshot for sending: the file, its length and the checksum in its footer.
+    pub(crate) fn outgoing(&self, index: u64) -> Result<(File, u64, u32), SnapshotError> {
+        let mut file = File::open(self.path(index))?;
+        let len = file.metadata()?.len();
+        let crc = sealed_checksum(&mut file, len)?;
+        Ok((file, len, crc))
     }
 
     /// Bytes of a snapshot file.
@@ -117,7 +125,8 @@ impl SnapshotStore {
         file.sync_all().map_err(fail)
     }
 
-    fn publish(&self, tmp: &Path, index: u64) -> io::Result<()> {
+    /// Gives a complete and synced file its final name, and prunes.
+    pub(super) fn publish(&self, tmp: &Path, index: u64) -> io::Result<()> {
         self.faults.before(Step::SnapshotRename)?;
         fs::rename(tmp, self.path(index))?;
         self.faults.before(Step::SnapshotDirSync)?;

@@ -3,7 +3,7 @@
 //! Not here: file names, fsync and rename (see `files`).
 //! Must always hold: what the writer wrote, the reader gives back; a single wrong bit anywhere is an error.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use bytes::Bytes;
 
@@ -14,6 +14,9 @@ use crate::state_machine::{Applied, SnapshotSource};
 const VERSION: u8 = 1;
 /// A block is at most this long, in bytes; it bounds what a damaged length could make a reader allocate.
 const BLOCK_BYTES_MAX: u32 = 32 * 1024 * 1024;
+
+/// Bytes of a footer with its envelope.
+const FOOTER_BYTES: u64 = ENVELOPE_BYTES as u64 + 20;
 
 /// What a snapshot contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +152,27 @@ impl<R: Read + Send> SnapshotSource for SnapshotReader<R> {
     fn next_block(&mut self) -> Result<Option<Bytes>, Fatal> {
         SnapshotReader::next_block(self).map_err(|e| Fatal::with("cannot read a snapshot", e))
     }
+}
+
+/// Bytes from the beginning on that are whole parts with the right checksums.
+pub(crate) fn whole_bytes(mut input: impl Read) -> u64 {
+    let (mut crc, mut bytes) = (0, 0);
+    while let Ok((head, _)) = part(&mut input, &mut crc) {
+        bytes += ENVELOPE_BYTES as u64 + u64::from(head.len);
+    }
+    bytes
+}
+
+/// The checksum that the footer of a file of `len` bytes holds, over everything before it.
+pub(crate) fn sealed_checksum(input: &mut (impl Read + Seek), len: u64) -> Result<u32, SnapshotError> {
+    let start = len.checked_sub(FOOTER_BYTES).ok_or(CodecError::Truncated)?;
+    input.seek(SeekFrom::Start(start))?;
+    let (head, body) = part(input, &mut 0)?;
+    if head.kind != Kind::Footer as u8 || body.len() != 20 {
+        return Err(CodecError::Malformed("no snapshot footer").into());
+    }
+    let mut fields = Fields::new(&body[16..]);
+    Ok(fields.u32()?)
 }
 
 fn part(input: &mut impl Read, crc: &mut u32) -> Result<(Head, Bytes), SnapshotError> {

@@ -13,6 +13,8 @@
 
 mod files;
 mod format;
+mod incoming;
 
 pub(crate) use files::{SnapshotStore, WriteError, is_full};
 pub(crate) use format::SnapshotError;
+pub(crate) use incoming::{Incoming, ReceiveError};

@@ -4,10 +4,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage must fail")]
 
+mod cluster;
 mod crash;
 mod damage;
 mod disk;
 mod load;
 mod machine;
+mod members;
+mod net;
 mod one_voter;
 mod scripts;

@@ -1,0 +1,60 @@
+//! From openraft's metrics to our `Status`.
+//!
+//! Not here: who watches. Must always hold: a change of the leader is published as soon as the engine knows it, before anything
+//! that it follows.
+
+use openraft::{RaftMetrics, ServerState};
+
+use super::types::TypeConfig;
+use crate::error::Leader;
+use crate::replicator::{Role, Status};
+
+/// The leader as a hint for somebody who asked node `id`; a node that does not lead never names itself.
+pub(super) fn hint(id: u64, leader: Option<u64>) -> Option<Leader> {
+    leader.filter(|leader| *leader != id).map(|id| Leader { id, peer: None })
+}
+
+/// The status of a node that has not started.
+pub(super) fn initial(id: u64) -> Status {
+    Status {
+        id,
+        role: Role::Follower,
+        leader: None,
+        term: 0,
+        last_log_index: 0,
+        committed_index: 0,
+        applied_index: 0,
+        snapshot_index: 0,
+        recovered: false,
+        failure: None,
+    }
+}
+
+/// Brings `status` up to date; whether anything changed. `found` is the end of the log that the start found.
+pub(super) fn update(status: &mut Status, now: &RaftMetrics<TypeConfig>, found: Option<u64>) -> bool {
+    let applied = now.last_applied.map(|l| l.index);
+    let next = Status {
+        id: status.id,
+        role: match now.state {
+            ServerState::Leader => Role::Leader,
+            ServerState::Candidate => Role::Candidate,
+            ServerState::Learner => Role::Learner,
+            ServerState::Follower | ServerState::Shutdown => Role::Follower,
+        },
+        leader: now.current_leader.map(|id| Leader { id, peer: None }),
+        term: now.current_term,
+        last_log_index: now.last_log_index.unwrap_or(0),
+        committed_index: now.local_committed.map_or(0, |l| l.index),
+        applied_index: applied.unwrap_or(0),
+        snapshot_index: now.snapshot.map_or(0, |l| l.index),
+        // What a new leader took off the log's end is not waited for.
+        recovered: status.recovered || applied >= found.min(now.last_log_index),
+        failure: match &now.running_state {
+            Err(openraft::errors::Fatal::Stopped) | Ok(()) => status.failure.clone(),
+            Err(fatal) => Some(fatal.to_string()),
+        },
+    };
+    let changed = *status != next;
+    *status = next;
+    changed
+}

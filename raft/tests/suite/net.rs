@@ -1,0 +1,195 @@
+//! A network between members of one process, with faults: cut, late, overtaking and lost.
+//!
+//! Not here: time; a late message waits on tokio's clock. Must always hold: the faults that a seed draws are the same each time
+//! that the same requests come in the same order; a cut link answers nothing, and nothing is answered twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use metad_raft::{Channel, Fut, Lane, PeerService, Transport, TransportError};
+use parking_lot::Mutex;
+
+/// What happens to the requests of one direction, or to all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trouble {
+    /// Each request and each answer waits a random time up to this, so later ones overtake it.
+    pub delay_max: Duration,
+    /// Of a hundred requests this many are lost before they arrive.
+    pub lost_requests: u8,
+    /// Of a hundred answers this many are lost: the request has been carried out.
+    pub lost_answers: u8,
+}
+
+/// Numbers that look random and depend on the seed only (splitmix64).
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `n`, which is at least 1.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+
+    pub fn percent(&mut self, p: u8) -> bool {
+        self.below(100) < u64::from(p)
+    }
+}
+
+struct State {
+    services: BTreeMap<u64, Arc<dyn PeerService>>,
+    cut: BTreeSet<(u64, u64, Lane)>,
+    trouble: BTreeMap<Lane, Trouble>,
+    dice: Dice,
+}
+
+/// The network; clones share it.
+#[derive(Clone)]
+pub struct Net {
+    state: Arc<Mutex<State>>,
+    bulk_bytes: Arc<AtomicU64>,
+}
+
+/// What the dice said about one request.
+struct Fate {
+    before: Duration,
+    after: Duration,
+    request_lost: bool,
+    answer_lost: bool,
+}
+
+impl Net {
+    pub fn new(seed: u64) -> Self {
+        let state = State {
+            services: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            trouble: BTreeMap::new(),
+            dice: Dice::new(seed),
+        };
+        Self { state: Arc::new(Mutex::new(state)), bulk_bytes: Arc::default() }
+    }
+
+    /// The way of node `from` to the others.
+    pub fn transport(&self, from: u64) -> Arc<dyn Transport> {
+        Arc::new(Way { net: self.clone(), from })
+    }
+
+    /// From now on `service` answers for node `id`.
+    pub fn serve(&self, id: u64, service: Arc<dyn PeerService>) {
+        self.state.lock().services.insert(id, service);
+    }
+
+    /// Node `id` is gone.
+    pub fn leave(&self, id: u64) {
+        self.state.lock().services.remove(&id);
+    }
+
+    /// Nothing passes from `from` to `to` on `lane`, nor are its answers.
+    pub fn cut(&self, from: u64, to: u64, lane: Lane) {
+        self.state.lock().cut.insert((from, to, lane));
+    }
+
+    /// Nothing passes between `id` and any of `others`.
+    pub fn isolate(&self, id: u64, others: impl IntoIterator<Item = u64>) {
+        for other in others.into_iter().filter(|o| *o != id) {
+            for lane in [Lane::Control, Lane::Bulk] {
+                self.cut(id, other, lane);
+                self.cut(other, id, lane);
+            }
+        }
+    }
+
+    /// Everything passes, at once.
+    pub fn heal(&self) {
+        let mut state = self.state.lock();
+        state.cut.clear();
+        state.trouble.clear();
+    }
+
+    pub fn trouble(&self, lane: Lane, trouble: Trouble) {
+        self.state.lock().trouble.insert(lane, trouble);
+    }
+
+    /// Bytes of requests that went over the bulk lane.
+    pub fn bulk_bytes(&self) -> u64 {
+        self.bulk_bytes.load(Ordering::Relaxed)
+    }
+
+    fn fate(&self, lane: Lane) -> Fate {
+        let mut state = self.state.lock();
+        let trouble = state.trouble.get(&lane).copied().unwrap_or_default();
+        let micros = u64::try_from(trouble.delay_max.as_micros()).unwrap() + 1;
+        let mut delay = || Duration::from_micros(state.dice.below(micros));
+        let (before, after) = (delay(), delay());
+        let request_lost = state.dice.percent(trouble.lost_requests);
+        Fate { before, after, request_lost, answer_lost: state.dice.percent(trouble.lost_answers) }
+    }
+
+    fn is_cut(&self, from: u64, to: u64, lane: Lane) -> bool {
+        self.state.lock().cut.contains(&(from, to, lane))
+    }
+
+    async fn carry(&self, from: u64, to: u64, lane: Lane, request: Bytes) -> Result<Bytes, TransportError> {
+        assert_ne!(from, to, "a node calls itself");
+        let fate = self.fate(lane);
+        wait(fate.before).await;
+        if fate.request_lost || self.is_cut(from, to, lane) {
+            return std::future::pending().await;
+        }
+        let service = self.state.lock().services.get(&to).cloned();
+        let Some(service) = service else {
+            return Err(TransportError::Unreachable(format!("node {to} is not there")));
+        };
+        if lane == Lane::Bulk {
+            self.bulk_bytes.fetch_add(request.len() as u64, Ordering::Relaxed);
+        }
+        // The receiver goes on even when the sender gives up.
+        let handled = tokio::spawn(async move { service.handle(from, request).await });
+        let answer = handled.await.map_err(|e| TransportError::Lost(e.to_string()))?;
+        wait(fate.after).await;
+        if fate.answer_lost || self.is_cut(to, from, lane) {
+            return std::future::pending().await;
+        }
+        Ok(answer?)
+    }
+}
+
+/// Passes time on the simulated wire.
+async fn wait(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep_until(tokio::time::Instant::now() + time).await;
+    }
+}
+
+struct Way {
+    net: Net,
+    from: u64,
+}
+
+impl Transport for Way {
+    fn call(
+        &self,
+        to: u64,
+        channel: Channel,
+        lane: Lane,
+        request: Bytes,
+        deadline: Instant,
+    ) -> Fut<'_, Result<Bytes, TransportError>> {
+        assert_eq!(channel, Channel::RAFT);
+        Box::pin(async move {
+            let carried = self.net.carry(self.from, to, lane, request);
+            tokio::time::timeout_at(deadline.into(), carried)
+                .await
+                .unwrap_or_else(|_| Err(TransportError::Lost("no answer in time".to_string())))
+        })
+    }
+}
