@@ -88,7 +88,8 @@ impl Extent {
 
     /// Whether an entry after `id` may have been deleted one by one.
     pub fn has_gaps_after(&self, id: StreamId) -> bool {
-        self.entries > 0 && self.max_deleted != StreamId::default() && id <= self.max_deleted
+        let deleted = self.max_deleted;
+        self.entries > 0 && deleted != StreamId::default() && self.first <= deleted && id <= deleted
     }
 
     /// How many entries a group has not read yet; `None` when nobody knows.

@@ -2,7 +2,7 @@
 //!
 //! Not here: how groups are kept (`group`), the entries themselves (`stream`).
 //! Must always hold: as in Redis 7.2, the entry's time for the clock; where entries come from is behind [`Source`]; one
-//! operation gives at most [`limits::DELIVERED_ENTRIES_MAX`] entries of a stream.
+//! operation gives at most [`limits::DELIVERED_ENTRIES_MAX`] entries of a stream, and not many more bytes than a value has.
 
 use bytes::Bytes;
 use metad_raft::Fatal;
@@ -76,7 +76,7 @@ fn read_new(
     group: &mut Group,
     reading: &Reading<'_>,
 ) -> Result<Response, Fatal> {
-    let entries = within_bytes(source.after(tx, group.state.last, bounded(reading.count))?);
+    let entries = next_entries(tx, source, group.state.last, bounded(reading.count))?;
     if entries.is_empty() {
         return Ok(Response::Nil);
     }
@@ -97,21 +97,46 @@ fn read_new(
     Ok(Response::Entries(entries))
 }
 
-/// As many entries as fit into one answer, at least one.
-fn within_bytes(mut entries: Vec<Entry>) -> Vec<Entry> {
-    let size = |entry: &Entry| -> usize {
-        let fields = entry.fields.iter().flatten();
-        fields.map(|(name, value)| name.len() + value.len()).sum()
-    };
-    let mut bytes = 0;
-    let fits = entries.iter().take_while(|entry| {
-        let first = bytes == 0;
-        bytes += size(entry);
-        first || bytes <= limits::VALUE_BYTES_MAX
-    });
-    let fits = fits.count();
-    entries.truncate(fits);
-    entries
+/// New entries after the group's last one, as many as were asked for and fit into one answer.
+fn next_entries(
+    tx: &Tx<'_>,
+    source: &dyn Source,
+    mut last: StreamId,
+    count: usize,
+) -> Result<Vec<Entry>, Fatal> {
+    let (mut entries, mut room) = (Vec::new(), Room::default());
+    while entries.len() < count {
+        let page = source.after(tx, last, PAGE_ENTRIES.min(count - entries.len()))?;
+        let Some(end) = page.last() else { break };
+        last = end.id;
+        for entry in page {
+            if !room.takes(entry.fields.as_ref()) {
+                return Ok(entries);
+            }
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+/// Entries that are read at a time: each may be as large as an answer.
+const PAGE_ENTRIES: usize = 32;
+
+/// The room that is left in one answer: the first entry always fits, whatever its size.
+#[derive(Default)]
+struct Room {
+    used: Option<usize>,
+}
+
+impl Room {
+    fn takes(&mut self, fields: Option<&Fields>) -> bool {
+        let pairs = fields.into_iter().flatten();
+        let size: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
+        let used = self.used.map_or(size, |used| used + size);
+        let fits = self.used.is_none() || used <= limits::VALUE_BYTES_MAX;
+        self.used = Some(used);
+        fits
+    }
 }
 
 fn read_pending(
@@ -124,9 +149,12 @@ fn read_pending(
     let Some(from) = stream::next(after) else { return Ok(Response::Entries(Vec::new())) };
     let ids = group.pending_ids(tx, reading.consumer, from, bounded(reading.count))?;
     let now_ms = tx.core.counters.now_ms;
-    let mut entries = Vec::with_capacity(ids.len());
+    let (mut entries, mut room) = (Vec::with_capacity(ids.len()), Room::default());
     for id in ids {
         let fields = source.entry(tx, id)?;
+        if !room.takes(fields.as_ref()) {
+            break;
+        }
         if fields.is_some() {
             let deliveries = group.pending(tx, id)?.map_or(0, |pending| pending.deliveries);
             group.assign(tx, id, reading.consumer, now_ms, deliveries + 1)?;
@@ -171,6 +199,8 @@ enum Claim {
     Deleted,
     /// It was delivered too short a time ago, or is nobody's.
     Left,
+    /// The answer has no room for it: it stays with whom it is.
+    Full,
 }
 
 impl Claiming<'_> {
@@ -187,7 +217,7 @@ impl Claiming<'_> {
         tx: &mut Tx<'_>,
         source: &dyn Source,
         group: &mut Group,
-        id: StreamId,
+        (id, room): (StreamId, &mut Room),
     ) -> Result<Claim, Fatal> {
         let pending = group.pending(tx, id)?;
         let Some(fields) = source.entry(tx, id)? else {
@@ -207,6 +237,9 @@ impl Claiming<'_> {
             None if self.force => 1,
             None => return Ok(Claim::Left),
         };
+        if !self.just_ids && !room.takes(Some(&fields)) {
+            return Ok(Claim::Full);
+        }
         let deliveries = self.deliveries.unwrap_or(deliveries.saturating_add(u64::from(!self.just_ids)));
         group.assign(tx, id, self.consumer, self.moment(now_ms), deliveries)?;
         group.give(tx, self.consumer);
@@ -229,11 +262,12 @@ impl Claiming<'_> {
         ids: &[StreamId],
     ) -> Result<Response, Fatal> {
         group.hear_of(tx, self.consumer)?;
-        let mut claimed = Vec::new();
+        let (mut claimed, mut room) = (Vec::new(), Room::default());
         for id in ids {
-            match self.claim(tx, source, group, *id)? {
+            match self.claim(tx, source, group, (*id, &mut room))? {
                 Claim::Claimed(entry) => claimed.push(entry),
                 Claim::Deleted | Claim::Left => {}
+                Claim::Full => break,
             }
         }
         Ok(self.answer(claimed))
@@ -253,15 +287,20 @@ impl Claiming<'_> {
         let looked = group.pending_from(tx, start, count.saturating_mul(LOOKED_AT_PER_CLAIM) + 1)?;
         let beyond = looked.get(count.saturating_mul(LOOKED_AT_PER_CLAIM)).map(|(id, _)| *id);
         let (mut claimed, mut deleted, mut cursor) = (Vec::new(), Vec::new(), beyond);
+        let mut room = Room::default();
         for (at, (id, _)) in looked.iter().enumerate().take(count * LOOKED_AT_PER_CLAIM) {
             if claimed.len() + deleted.len() >= count {
                 cursor = looked.get(at).map(|(id, _)| *id);
                 break;
             }
-            match self.claim(tx, source, group, *id)? {
+            match self.claim(tx, source, group, (*id, &mut room))? {
                 Claim::Claimed(entry) => claimed.push(entry),
                 Claim::Deleted => deleted.push(*id),
                 Claim::Left => {}
+                Claim::Full => {
+                    cursor = Some(*id);
+                    break;
+                }
             }
         }
         let next = Response::Id(cursor.unwrap_or_default());

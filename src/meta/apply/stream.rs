@@ -25,6 +25,9 @@ pub fn apply(tx: &mut Tx<'_>, op: StreamOp) -> Result<Response, Fatal> {
     | StreamOp::Trim { key, .. }
     | StreamOp::Delete { key, .. }
     | StreamOp::SetId { key, .. }) = &op;
+    if let Some(reject) = impossible(&op) {
+        return Ok(Response::Rejected(reject));
+    }
     let name = key.0.clone();
     let mut open = match Open::find(tx, &name)? {
         Ok(Some(open)) => open,
@@ -49,6 +52,19 @@ pub fn apply(tx: &mut Tx<'_>, op: StreamOp) -> Result<Response, Fatal> {
         }
         // Nothing was changed: a stream that was to be made is not.
         Err(reject) => Ok(Response::Rejected(reject)),
+    }
+}
+
+/// Why an operation is refused whatever the key holds, also when it is absent.
+fn impossible(op: &StreamOp) -> Option<Reject> {
+    match op {
+        StreamOp::Add { id: NewId::Exact(StreamId { ms: 0, seq: 0 }), .. } => Some(Reject::IdZero),
+        StreamOp::SetId { last, max_deleted: Some(deleted), .. } if last < deleted => {
+            Some(Reject::IdBelowDeleted)
+        }
+        StreamOp::Add { .. } | StreamOp::Trim { .. } | StreamOp::Delete { .. } | StreamOp::SetId { .. } => {
+            None
+        }
     }
 }
 
@@ -81,9 +97,6 @@ fn add(
 
 /// The id of an entry that comes after `last`.
 fn new_id(asked: NewId, last: StreamId, now_ms: u64) -> Result<StreamId, Reject> {
-    if asked == NewId::Exact(StreamId::default()) {
-        return Err(Reject::IdZero);
-    }
     let next = stream::next(last).ok_or(Reject::IdsExhausted)?;
     let id = match asked {
         NewId::Exact(id) => id,
@@ -116,7 +129,7 @@ fn set_id(
     added: Option<u64>,
     max_deleted: Option<StreamId>,
 ) -> Result<Result<Response, Reject>, Fatal> {
-    if max_deleted.is_some_and(|id| last < id) || last < open.head.max_deleted {
+    if last < open.head.max_deleted {
         return Ok(Err(Reject::IdBelowDeleted));
     }
     if let Some(top) = open.view(tx).last()? {

@@ -84,7 +84,6 @@ fn run_key(state: &mut Model, now: u64, op: &KeyOp) -> Response {
 impl Stream {
     fn new_id(&self, asked: NewId, now: u64) -> Result<StreamId, Reject> {
         let id = match asked {
-            NewId::Exact(StreamId { ms: 0, seq: 0 }) => return Err(Reject::IdZero),
             NewId::Exact(id) => id,
             NewId::AutoSeq(ms) if ms == self.last.ms => StreamId { ms, seq: self.last.seq + 1 },
             NewId::AutoSeq(ms) => StreamId { ms, seq: 0 },
@@ -132,7 +131,8 @@ impl Stream {
         let new: Vec<StreamId> = self.entries.keys().copied().filter(|id| *id > last).collect();
         let mut out = Vec::new();
         for id in new.into_iter().take(count.unwrap_or(u64::MAX) as usize) {
-            let gap = self.max_deleted != StreamId::default() && self.max_deleted >= id;
+            let first = self.entries.first_key_value().is_some_and(|(first, _)| *first <= self.max_deleted);
+            let gap = first && self.max_deleted != StreamId::default() && self.max_deleted >= id;
             let read = self.groups[name].read.filter(|_| !gap).map(|read| read + 1);
             let read = read.or_else(|| self.added_upto(id));
             let group = self.groups.get_mut(name).unwrap();
@@ -146,6 +146,9 @@ impl Stream {
 fn run_stream(state: &mut Model, now: u64, op: &StreamOp) -> Result<Response, Reject> {
     Ok(match op {
         StreamOp::Add { key, id, fields, create, trim } => {
+            if *id == NewId::Exact(StreamId::default()) {
+                return Err(Reject::IdZero);
+            }
             if !create && !state.contains_key(&key.0) {
                 return Ok(Response::Nil);
             }
@@ -175,8 +178,11 @@ fn run_stream(state: &mut Model, now: u64, op: &StreamOp) -> Result<Response, Re
             Response::Count(deleted)
         }
         StreamOp::SetId { key, last, added, max_deleted } => {
+            if max_deleted.is_some_and(|id| *last < id) {
+                return Err(Reject::IdBelowDeleted);
+            }
             let stream = state.get_mut(&key.0).ok_or(Reject::NoSuchKey)?;
-            if max_deleted.is_some_and(|id| *last < id) || *last < stream.max_deleted {
+            if *last < stream.max_deleted {
                 return Err(Reject::IdBelowDeleted);
             }
             if stream.entries.keys().any(|id| id > last) {

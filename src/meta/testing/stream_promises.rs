@@ -101,6 +101,84 @@ fn ids_never_go_back_when_the_clock_does_and_end_at_the_last_one() {
 }
 
 #[test]
+fn an_impossible_id_is_refused_before_anyone_asks_whether_the_stream_is_there() {
+    let mut driver = Driver::new();
+    let key = || Blob::from("absent");
+    let zero = NewId::Exact(id(0, 0));
+    let op = StreamOp::Add { key: key(), id: zero, fields: Vec::new(), create: false, trim: None };
+    assert_eq!(one(&mut driver, 1, Op::Stream(op)), Response::Rejected(Reject::IdZero));
+    let set = |max_deleted| StreamOp::SetId { key: key(), last: id(5, 1), added: None, max_deleted };
+    let below = one(&mut driver, 1, Op::Stream(set(Some(id(31, 0)))));
+    assert_eq!(below, Response::Rejected(Reject::IdBelowDeleted));
+    assert_eq!(one(&mut driver, 1, Op::Stream(set(None))), Response::Rejected(Reject::NoSuchKey));
+}
+
+#[test]
+fn an_entry_deleted_before_the_first_one_leaves_a_groups_lag_known() {
+    let mut driver = Driver::new();
+    filled(&mut driver, "k", 3);
+    let (key, group) = (Blob::from("k"), Blob::from("g"));
+    let start = GroupStart::After(id(0, 0));
+    driver
+        .run(1, Op::Group(GroupOp::Create { key: key.clone(), group, start, read: Some(1), create: false }));
+    let lag = |driver: &Driver| {
+        let pinned = driver.machine.state().pinned();
+        let generation = pinned.head().counters.generation;
+        let (object, extent) = with(driver, "k", |stream| (stream.object, stream.extent().unwrap()));
+        extent.lag(&group::find(&pinned, generation, object, b"g").unwrap().unwrap())
+    };
+    driver.run(1, Op::Stream(StreamOp::Delete { key: key.clone(), ids: vec![id(1, 0)] }));
+    assert_eq!(lag(&driver), Some(2));
+    driver.run(1, Op::Stream(StreamOp::Delete { key, ids: vec![id(3, 0)] }));
+    assert_eq!(lag(&driver), None, "nobody knows which of the entries ahead are gone");
+}
+
+#[test]
+fn large_entries_are_given_a_few_at_a_time_and_none_is_passed_over() {
+    let mut driver = Driver::new();
+    let fields = vec![(Blob::from("f"), Blob::from(vec![b'x'; limits::VALUE_BYTES_MAX / 2 - 1]))];
+    for ms in 1..=5 {
+        let id = NewId::Exact(id(ms, 0));
+        let add =
+            StreamOp::Add { key: Blob::from("k"), id, fields: fields.clone(), create: true, trim: None };
+        driver.run(1, Op::Stream(add));
+    }
+    driver.run(1, create("k", "g"));
+    let count = |response: &Response| match response {
+        Response::Entries(entries) => entries.len(),
+        other => panic!("expected entries, found {other:?}"),
+    };
+    let given = |response| match response {
+        Response::List(list) => list.iter().map(count).sum::<usize>(),
+        other => panic!("expected a list, found {other:?}"),
+    };
+    let read = [(); 3].map(|()| given(one(&mut driver, 1, read(&["k"], None))));
+    assert_eq!(read, [2, 2, 1]);
+    let (mut start, mut claimed) = (id(0, 0), Vec::new());
+    loop {
+        let claim = GroupOp::AutoClaim {
+            key: Blob::from("k"),
+            group: Blob::from("g"),
+            consumer: Blob::from("d"),
+            min_idle_ms: 0,
+            start,
+            count: 100,
+            just_ids: false,
+        };
+        let Response::List(list) = one(&mut driver, 2, Op::Group(claim)) else {
+            panic!("a claim answers a list")
+        };
+        claimed.push(count(&list[1]));
+        let Response::Id(next) = list[0] else { panic!("a claim answers where to go on") };
+        if next == StreamId::default() {
+            break;
+        }
+        start = next;
+    }
+    assert_eq!(claimed, [2, 2, 1]);
+}
+
+#[test]
 fn a_key_of_another_type_is_refused_by_every_operation_and_a_stream_by_those_of_others() {
     let mut driver = Driver::new();
     let set = |key: &str| {
