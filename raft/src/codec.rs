@@ -45,6 +45,10 @@ pub(crate) enum Kind {
     Install = 50,
     /// Whether it did.
     InstallAnswer = 51,
+    /// A follower asks how far the log is committed.
+    ReadIndex = 52,
+    /// What the leader says.
+    ReadIndexAnswer = 53,
 }
 
 /// Bytes that are not what they should be.

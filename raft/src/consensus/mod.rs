@@ -28,6 +28,7 @@ mod mark;
 mod membership;
 mod network;
 mod options;
+mod read;
 mod start;
 mod status;
 #[cfg(test)]
@@ -40,8 +41,8 @@ use std::time::Instant;
 
 use futures_util::StreamExt;
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ClientWriteError, InitializeError, LinearizableReadError, RaftError};
-use openraft::{EmptyNode, Raft, ReadPolicy, ServerState, SnapshotPolicy};
+use openraft::errors::{ClientWriteError, InitializeError, RaftError};
+use openraft::{EmptyNode, Raft, ServerState, SnapshotPolicy};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -56,6 +57,7 @@ use commit::Committer;
 use log_store::LogStore;
 use machine::Machine;
 use network::{Peers, Receiver, Service};
+use read::Reads;
 use status::{hint, initial, update};
 use types::{Ops, TypeConfig};
 
@@ -67,6 +69,7 @@ pub(crate) type Engine = Raft<TypeConfig, Machine>;
 pub(crate) struct Running {
     pub(crate) engine: Engine,
     pub(crate) receiver: Receiver,
+    pub(crate) reads: Reads,
     committer: Arc<Committer>,
     dir: Mutex<Option<DataDir>>,
 }
@@ -111,12 +114,13 @@ impl RaftReplicator {
         let committer = Committer::new(opened.journal, machine);
         let store = LogStore::new(committer.clone());
         let (config, peers) = (self.config()?, Peers::new(&self.options));
-        let engine = Raft::new(self.options.id, config, peers, store, opened.machine)
+        let engine = Raft::new(self.options.id, config, peers.clone(), store, opened.machine)
             .await
             .map_err(|e| Fatal::with("cannot start the engine", e))?;
         let running = self.running.get_or_init(|| Running {
             engine,
             receiver: Receiver::new(opened.snapshots),
+            reads: Reads::new(self.options.id, peers.clone()),
             committer,
             dir: Mutex::new(Some(opened.dir)),
         });
@@ -228,17 +232,9 @@ impl RaftReplicator {
         answers
     }
 
-    async fn barrier(&self) -> Result<u64, ReplicateError> {
-        match self.engine()?.ensure_linearizable(ReadPolicy::ReadIndex).await {
-            Ok(read) => Ok(read.index()),
-            Err(RaftError::Fatal(_)) => Err(ReplicateError::Stopped),
-            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => {
-                Err(ReplicateError::NotLeader { leader: hint(self.options.id, to.leader_id) })
-            }
-            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
-                Err(ReplicateError::Unknown)
-            }
-        }
+    async fn barrier(&self, deadline: Instant) -> Result<u64, ReplicateError> {
+        let running = self.running.get().ok_or(ReplicateError::Stopped)?;
+        running.reads.barrier(&running.engine, deadline).await
     }
 
     /// Lets another voter lead, if there is one that answers.
@@ -331,10 +327,7 @@ impl PosixMetadataReplicator for RaftReplicator {
     }
 
     fn read_barrier(&self, deadline: Instant) -> Fut<'_, Result<u64, ReplicateError>> {
-        Box::pin(async move {
-            let in_time = tokio::time::timeout_at(deadline.into(), self.barrier()).await;
-            in_time.unwrap_or(Err(ReplicateError::Unknown))
-        })
+        Box::pin(self.barrier(deadline))
     }
 
     fn status(&self) -> watch::Receiver<Status> {

@@ -13,4 +13,5 @@ mod machine;
 mod members;
 mod net;
 mod one_voter;
+mod reads;
 mod scripts;

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use openraft::raft::{AppendEntriesResponse, TransferLeaderError, VoteResponse};
 
-use super::frame::{Have, VERSION, flag, put_some_id, put_vote, room, seal, some_id, vote};
+use super::frame::{Have, ReadIndex, VERSION, flag, put_some_id, put_vote, room, seal, some_id, vote};
 use crate::codec::{self, CodecError, Fields, Kind};
 use crate::consensus::types::{TypeConfig, Vote};
 
@@ -149,6 +149,35 @@ pub(crate) fn to_install(bytes: &[u8]) -> Result<Option<Vote>, CodecError> {
     let answer = match fields.u8()? {
         0 => Some(vote(&mut fields)?),
         2 => None,
+        other => return unknown(other),
+    };
+    fields.end()?;
+    Ok(answer)
+}
+
+pub(crate) fn read_index(answer: ReadIndex) -> Bytes {
+    let mut out = room(16);
+    match answer {
+        ReadIndex::Index(index) => {
+            out.push(0);
+            out.extend_from_slice(&index.to_le_bytes());
+        }
+        ReadIndex::NotLeader(leader) => {
+            out.extend_from_slice(&[1, u8::from(leader.is_some())]);
+            out.extend(leader.iter().flat_map(|id| id.to_le_bytes()));
+        }
+        ReadIndex::Unknown => out.push(2),
+    }
+    seal(Kind::ReadIndexAnswer, out)
+}
+
+pub(crate) fn to_read_index(bytes: &[u8]) -> Result<ReadIndex, CodecError> {
+    let mut fields = body(Kind::ReadIndexAnswer, bytes)?;
+    let answer = match fields.u8()? {
+        0 => ReadIndex::Index(fields.u64()?),
+        1 if flag(&mut fields)? => ReadIndex::NotLeader(Some(fields.u64()?)),
+        1 => ReadIndex::NotLeader(None),
+        2 => ReadIndex::Unknown,
         other => return unknown(other),
     };
     fields.end()?;

@@ -19,7 +19,7 @@ use openraft::storage::Snapshot;
 use openraft::{EmptyNode, OptionalSend};
 
 use super::answer;
-use super::frame::Request;
+use super::frame::{ReadIndex, Request};
 use super::send;
 use crate::codec::CodecError;
 use crate::consensus::machine::SnapshotFile;
@@ -42,6 +42,18 @@ impl Peers {
             timing: options.timing,
             chunk_bytes: options.chunk_bytes,
         }
+    }
+
+    /// How long members wait for each other.
+    pub(crate) fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// Asks `leader` how far the log is committed now; `None` when no answer came.
+    pub(crate) async fn read_index(&self, leader: u64) -> Option<ReadIndex> {
+        // A leader that is asked waits for its quorum; one that is silent longer than it may be is asked again, from the start.
+        let client = self.client(leader, self.timing.election_max);
+        client.ask(Request::ReadIndex, self.timing.election_max, answer::to_read_index).await.ok()
     }
 
     fn client(&self, to: u64, append_wait: Duration) -> Client {

@@ -18,6 +18,8 @@
 //! Install         vote | file
 //! Have            0 u8, offset u64 | 1 u8, vote: a higher one | 2 u8: offer it (again)
 //! InstallAnswer   0 u8, vote | 2 u8: offer it (again)
+//! ReadIndex       nothing
+//! ReadIndexAnswer 0 u8, index u64 | 1 u8, 0 u8: no leader | 1 u8, 1 u8, id u64: that node leads | 2 u8: nobody can say now
 //! ```
 
 use bytes::Bytes;
@@ -56,6 +58,7 @@ pub(crate) enum Request {
     Offer { vote: Vote, file: FileId },
     Chunk { vote: Vote, file: FileId, offset: u64, bytes: Bytes },
     Install { vote: Vote, file: FileId },
+    ReadIndex,
 }
 
 /// Entries for a follower; the fields of openraft's request, which cannot be compared.
@@ -87,6 +90,17 @@ pub(crate) enum Have {
     /// It follows a leader with this higher vote.
     HigherVote(Vote),
     /// It knows nothing of this file.
+    Unknown,
+}
+
+/// What the leader says about its commit index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadIndex {
+    /// Everything that was acknowledged before the request is at or below this index.
+    Index(u64),
+    /// The one who was asked does not lead; perhaps this node does.
+    NotLeader(Option<u64>),
+    /// It leads, but no quorum confirmed that in time.
     Unknown,
 }
 
@@ -176,6 +190,7 @@ impl Request {
             }
             Request::Offer { vote, file } => encode_file(Kind::Offer, vote, file),
             Request::Install { vote, file } => encode_file(Kind::Install, vote, file),
+            Request::ReadIndex => seal(Kind::ReadIndex, room(0)),
             Request::Chunk { vote, file, offset, bytes } => {
                 let mut out = room(72 + bytes.len());
                 put_vote(&mut out, vote);
@@ -205,6 +220,8 @@ impl Request {
             Request::Offer { vote: vote(&mut fields)?, file: file(&mut fields)? }
         } else if of(Kind::Install) {
             Request::Install { vote: vote(&mut fields)?, file: file(&mut fields)? }
+        } else if of(Kind::ReadIndex) {
+            Request::ReadIndex
         } else if of(Kind::Chunk) {
             let (vote, file, offset) = (vote(&mut fields)?, file(&mut fields)?, fields.u64()?);
             return Ok(Request::Chunk { vote, file, offset, bytes: bytes.slice_ref(fields.rest()) });

@@ -9,7 +9,7 @@ use openraft::raft::{
 use openraft::{EmptyNode, EntryPayload};
 
 use super::answer;
-use super::frame::{Append, FileId, Have, Request};
+use super::frame::{Append, FileId, Have, ReadIndex, Request};
 use crate::consensus::types::{Entry, LogId, Membership, Ops, Vote, from_journal, vote_from_journal};
 use crate::journal::record;
 
@@ -55,6 +55,7 @@ fn requests() -> Vec<Request> {
         Request::Offer { vote: vote(), file: FILE },
         Request::Chunk { vote: vote(), file: FILE, offset: 512, bytes: Bytes::from_static(b"piece") },
         Request::Install { vote: vote(), file: FILE },
+        Request::ReadIndex,
     ]
 }
 
@@ -75,6 +76,10 @@ fn answers() -> Vec<Bytes> {
         answer::have(Have::Unknown),
         answer::install(Some(&vote())),
         answer::install(None),
+        answer::read_index(ReadIndex::Index(7)),
+        answer::read_index(ReadIndex::NotLeader(Some(2))),
+        answer::read_index(ReadIndex::NotLeader(None)),
+        answer::read_index(ReadIndex::Unknown),
     ]
 }
 
@@ -85,6 +90,7 @@ fn again(bytes: &Bytes) -> Bytes {
         44 => answer::to_vote(bytes).map(|a| answer::vote_of(&a)),
         46 => answer::to_transfer(bytes).map(|a| answer::transfer(&a)),
         49 => answer::to_have(bytes).map(answer::have),
+        53 => answer::to_read_index(bytes).map(answer::read_index),
         _ => answer::to_install(bytes).map(|a| answer::install(a.as_ref())),
     };
     read(bytes[2]).unwrap()

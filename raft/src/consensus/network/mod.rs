@@ -12,7 +12,7 @@
 
 mod answer;
 mod client;
-pub(crate) mod frame;
+mod frame;
 #[cfg(test)]
 mod golden;
 mod receive;
@@ -20,5 +20,6 @@ mod send;
 mod service;
 
 pub(crate) use client::Peers;
+pub(crate) use frame::ReadIndex;
 pub(crate) use receive::Receiver;
 pub(crate) use service::Service;

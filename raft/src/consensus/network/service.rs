@@ -8,8 +8,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::answer;
-use super::frame::Request;
+use super::frame::{ReadIndex, Request};
 use crate::consensus::Running;
+use crate::error::ReplicateError;
 use crate::replicator::Fut;
 use crate::transport::{PeerService, Refusal};
 
@@ -56,6 +57,12 @@ impl Service {
                 let vote = running.receiver.install(engine, vote, file).await.map_err(disk)?;
                 answer::install(vote.as_ref())
             }
+            Request::ReadIndex => answer::read_index(match running.reads.index(engine).await {
+                Ok(index) => ReadIndex::Index(index),
+                Err(ReplicateError::NotLeader { leader }) => ReadIndex::NotLeader(leader.map(|l| l.id)),
+                Err(ReplicateError::Stopped) => return Err(Refusal::NotServed),
+                Err(_) => ReadIndex::Unknown,
+            }),
         })
     }
 }
