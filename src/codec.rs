@@ -37,6 +37,14 @@ pub enum Kind {
     SnapshotBlock = 2,
     /// The checkpoint of the state store.
     Checkpoint = 3,
+    /// A question of a node that looks for its cluster (`node::formation`).
+    Formation = 6,
+    /// The answer to it.
+    FormationAnswer = 7,
+    /// A request of one member's housekeeping to another (`node::word`).
+    Cluster = 8,
+    /// The answer to it.
+    ClusterAnswer = 9,
 }
 
 /// Bytes that do not decode.

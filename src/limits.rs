@@ -4,6 +4,10 @@
 
 /// Most members of a cluster, learners included.
 pub const MEMBERS_MAX: usize = 32;
+/// The state hash is kept after entries whose index is a multiple of this.
+pub const DIGEST_EVERY: u64 = 16;
+/// Such hashes that a node keeps to compare with others.
+pub const DIGESTS_MAX: usize = 256;
 /// Longest name of a node in bytes.
 pub const NODE_NAME_BYTES_MAX: usize = 128;
 /// Longest hashId in bytes.

@@ -34,6 +34,8 @@ impl Channel {
     pub const FORWARD: Channel = Channel(2);
     /// Nodes that look for each other: the only channel that an unnamed node may use.
     pub const FORMATION: Channel = Channel(3);
+    /// Members that look after each other: digests of their states, changes of the cluster.
+    pub const CLUSTER: Channel = Channel(4);
 }
 
 /// Why the receiver did not take a request. Not applied.

@@ -72,7 +72,11 @@ pub enum Command {
     /// Make metadata records from a folder of files and send them to a node
     Scan(Scan),
     /// Show how a node and its cluster are
-    Status,
+    Status {
+        /// Show it again and again, every so many seconds
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
+        watch: Option<Duration>,
+    },
     /// Look for what is wrong with a cluster
     Doctor,
     /// Exit 0 when the node is ready and 7 when it is not
@@ -291,10 +295,19 @@ pub enum Rules {
 pub enum Node {
     /// List the members
     List,
-    /// Add a node as a learner
+    /// Admit a node that waits; it gets a vote once it has caught up
     Add {
         /// Its peer address
-        address: String,
+        address: Option<String>,
+        /// The same, as a flag
+        #[arg(long, value_name = "HOST:PORT", conflicts_with = "address")]
+        addr: Option<String>,
+        /// The name it must have
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Leave it without a vote
+        #[arg(long)]
+        learner: bool,
     },
     /// Make a learner a voter
     Promote {
@@ -305,11 +318,17 @@ pub enum Node {
     Demote {
         /// The node's name or id
         node: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
-    /// Take a node out
+    /// Take a node out for good
     Remove {
         /// The node's name or id
         node: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Put a new node in the place of a lost one
     Replace {
@@ -317,6 +336,12 @@ pub enum Node {
         old: String,
         /// The new node's peer address
         new: String,
+        /// Leave it without a vote
+        #[arg(long)]
+        learner: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -444,7 +469,7 @@ mod tests {
     fn every_command_of_the_contract_parses() {
         let contract = "serve|demo --files D --nodes 3 --keep|scan D|status|doctor|healthcheck|meta get H|\
             meta set H k=v a=b|meta del H|meta list|meta import -|meta export|events tail --from 1-0|vfs ls /|vfs tree|\
-            vfs explain H|rules show|rules check F|rules diff F|rules apply F|rules revert|node list|node add A|\
+            vfs explain H|rules show|rules check F|rules diff F|rules apply F|rules revert|node list|node add A|node add --name N --addr A --learner|status --watch|status --watch 0.5|\
             node promote N|node demote N|node remove N|node replace O N|leader show|leader transfer --to N|\
             snapshot save F|snapshot inspect F|snapshot restore F|recover --new-cluster|import redis://h:1|bench|\
             mesh ping|mesh topology|mesh send n t b|mesh request n t b|mesh sub t|mesh dead-letters|tls init|tls issue n|\

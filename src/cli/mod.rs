@@ -3,7 +3,7 @@
 //! ```text
 //! args (grammar) ─► dispatch ─┬─ serve                      the only command that runs a node
 //!                             ├─ config docs                need nothing
-//!                             └─ client: meta events vfs rules status scan demo bench
+//!                             └─ client: meta events vfs rules status node leader scan demo bench
 //! ```
 //!
 //! Not here: what the commands do on the server.
@@ -19,7 +19,9 @@ mod docs;
 mod error;
 mod events;
 mod import;
+mod leader;
 mod meta;
+mod node;
 mod output;
 mod rules;
 mod sample;
@@ -71,15 +73,15 @@ fn dispatch(command: Command, globals: &Globals, out: &mut Output) -> Result<(),
         Command::Version => docs::version(out),
         Command::Demo(command) => block_on(demo::run(command, globals.timeout, out)),
         Command::Scan(command) => block_on(scan::run(command, &client(globals)?, out)),
-        Command::Status => block_on(status::status(&client(globals)?, out)),
+        Command::Status { watch } => block_on(status::run(watch, &client(globals)?, out)),
         Command::Healthcheck => block_on(status::healthcheck(&client(globals)?, out)),
         Command::Meta(command) => block_on(meta::run(command, &client(globals)?, out)),
         Command::Events(command) => block_on(events::run(command, &client(globals)?, out)),
         Command::Vfs(command) => block_on(vfs::run(command, &client(globals)?, out)),
         Command::Rules(command) => block_on(rules::run(command, &client(globals)?, out)),
         Command::Doctor => Err(CliError::not_yet("doctor")),
-        Command::Node(_) => Err(CliError::not_yet("node")),
-        Command::Leader(_) => Err(CliError::not_yet("leader")),
+        Command::Node(command) => block_on(node::run(command, &client(globals)?, out)),
+        Command::Leader(command) => block_on(leader::run(command, &client(globals)?, out)),
         Command::Snapshot(_) => Err(CliError::not_yet("snapshot")),
         Command::Recover(_) => Err(CliError::not_yet("recover")),
         Command::Import { .. } => Err(CliError::not_yet("import")),

@@ -8,7 +8,7 @@ use super::serve_flags::ServeFlags;
 use metad_raft::StartError;
 
 use crate::config::{Config, Sources};
-use crate::node::{self, NodeError};
+use crate::node::{self, NodeError, Refused};
 use crate::telemetry;
 
 /// Runs a node until it is told to stop.
@@ -22,11 +22,20 @@ fn exit_of(error: &NodeError) -> Exit {
     match error {
         NodeError::Identity { .. }
         | NodeError::Log(StartError::Locked { .. } | StartError::Refused { .. }) => Exit::Identity,
-        NodeError::NotYet(_) => Exit::Usage,
+        NodeError::Formation(refused) => match refused {
+            Refused::ListsDiffer { .. } | Refused::NamesClash { .. } => Exit::Usage,
+            Refused::Wiped { .. } | Refused::BrokenOff { .. } | Refused::TwoClusters { .. } => Exit::Identity,
+        },
+        NodeError::Removed { .. } => Exit::Identity,
+        NodeError::NotYet(_)
+        | NodeError::NotAmongPeers(_)
+        | NodeError::Secret { .. }
+        | NodeError::Peer(_) => Exit::Usage,
         NodeError::Log(StartError::Damaged { .. } | StartError::Fatal(_))
         | NodeError::DataDir { .. }
         | NodeError::Fatal(_)
         | NodeError::Bind(_)
+        | NodeError::BindPeers(_)
         | NodeError::Mount(_)
         | NodeError::Follow(_)
         | NodeError::Rules(_)

@@ -3,33 +3,53 @@
 //! Not here: what health means (the node's `/readyz`).
 //! Must always hold: `status` asks one node and shows what it says, also when it has no leader.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{Call, Client};
 use super::error::{CliError, Exit};
+use super::node::{members, text};
 use super::output::{Output, printable, table};
 
-/// Shows how a node and its cluster are.
-pub async fn status(client: &Client, out: &mut Output) -> Result<(), CliError> {
+/// Shows how a node and its cluster are: once, or again and again until Ctrl-C.
+pub async fn run(watch: Option<Duration>, client: &Client, out: &mut Output) -> Result<(), CliError> {
+    let Some(pause) = watch else { return status(client, out).await };
+    let mut ticks = tokio::time::interval(pause);
+    loop {
+        ticks.tick().await;
+        // A node that is away for a while is what somebody watches for.
+        match status(client, out).await {
+            Err(CliError::BrokenPipe) => return Ok(()),
+            Err(error) => out.note(format!("{error}")),
+            Ok(()) => {}
+        }
+        if !out.json {
+            out.line("")?;
+        }
+        out.flush()?;
+    }
+}
+
+async fn status(client: &Client, out: &mut Output) -> Result<(), CliError> {
     let status = client.json(&Call::new(Method::GET, "/v1/status")).await?;
     if out.json {
         return out.value(&status);
     }
     out.line(table(&summary(&status)))?;
-    let members = status["members"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if members.is_empty() {
-        return Ok(());
+    let nodes = match client.json(&Call::new(Method::GET, "/v1/nodes")).await {
+        Ok(nodes) => nodes,
+        // An older node: the status has the members, without their progress.
+        Err(_) => json!({"members": status["members"]}),
+    };
+    if nodes["members"].as_array().is_some_and(|members| !members.is_empty()) {
+        out.line(format!("\n{}", members(&nodes)))?;
     }
-    let mut rows: Vec<Vec<String>> =
-        vec![["NODE", "ID", "ROLE", "HTTP", "RESP", "PEER", "MATCHED"].map(str::to_owned).into()];
-    for member in members {
-        let leads = status["leader"]["id"] == member["id"] && !member["id"].is_null();
-        let name = format!("{}{}", text(&member["name"]), if leads { " *" } else { "" });
-        let rest = ["id", "role", "http", "resp", "peer", "matched_index"].map(|field| text(&member[field]));
-        rows.push(std::iter::once(name).chain(rest).collect());
+    if let Some(alarm) = nodes["alarm"].as_str() {
+        out.line(format!("\n! {}", printable(alarm)))?;
     }
-    out.line(format!("\n{}", table(&rows)))
+    Ok(())
 }
 
 fn summary(status: &Value) -> Vec<Vec<String>> {
@@ -88,14 +108,6 @@ fn summary(status: &Value) -> Vec<Vec<String>> {
 
 fn row(name: &str, value: String) -> Vec<String> {
     vec![name.to_owned(), value]
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => printable(text),
-        Value::Null => "–".to_owned(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
 }
 
 /// Succeeds when the node is ready; 7 when it answers and is not.

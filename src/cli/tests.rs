@@ -87,7 +87,7 @@ async fn metad(urls: &[&str], words: &[&str]) -> (u8, String, String) {
         Command::Vfs(command) => vfs::run(command, &client, &mut out).await,
         Command::Rules(command) => rules::run(command, &client, &mut out).await,
         Command::Scan(command) => scan::run(command, &client, &mut out).await,
-        Command::Status => status::status(&client, &mut out).await,
+        Command::Status { watch } => status::run(watch, &client, &mut out).await,
         Command::Healthcheck => status::healthcheck(&client, &mut out).await,
         other => panic!("{other:?} is no client command"),
     };

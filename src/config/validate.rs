@@ -57,6 +57,18 @@ fn peers(config: &Config, reader: &Reader<'_>) {
         ));
         return;
     }
+    for (at, peer) in cluster.peers.iter().enumerate() {
+        if cluster.peers[..at].contains(peer) {
+            reader.problem(ConfigError::Conflict(format!(
+                "--peers names {peer} twice; name every node once, the same list on every node"
+            )));
+        }
+    }
+    if !cluster.peers.is_empty() && cluster.peer.port == 0 {
+        reader.problem(ConfigError::Conflict(
+            "--peer with port 0 does not go with --peers: the others must know the port".into(),
+        ));
+    }
     // One on every interface is known to the others under another name, which it cannot know.
     if !cluster.peers.is_empty() && !cluster.peer.is_unspecified() && !cluster.peers.contains(&cluster.peer) {
         reader.problem(ConfigError::NotAmongPeers { own: cluster.peer.to_string() });

@@ -76,6 +76,12 @@ impl ApiError {
         self
     }
 
+    /// Whether it was done is unknown.
+    pub fn in_doubt(mut self) -> Self {
+        self.applied = AppliedState::Unknown;
+        self
+    }
+
     fn applied_word(&self) -> &'static str {
         match self.applied {
             AppliedState::No => "no",

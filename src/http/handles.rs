@@ -3,7 +3,7 @@
 //! Not here: how any of it works. Must always hold: a handle answers from RAM, or says in its own contract that it waits.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +11,7 @@ use super::cids::CidIndex;
 use super::disk::Disk;
 use super::options::Options;
 use crate::clock::Clock;
+use crate::meta::control::ClusterControl;
 use crate::meta::service::{MetadataService, WriteOptions};
 use crate::telemetry::Metrics;
 use crate::vfs::VirtualTree;
@@ -91,6 +92,48 @@ pub trait NodeView: Send + Sync {
 
     /// The mount, if one was asked for.
     fn mount(&self) -> Option<Mount>;
+
+    /// The members of the cluster, by id; none where there is no cluster. Local and stale, never waits.
+    fn members(&self) -> Vec<MemberView> {
+        Vec::new()
+    }
+
+    /// What must not be and is: told until the process ends. `None` is good.
+    fn alarm(&self) -> Option<String> {
+        None
+    }
+
+    /// Changes of the cluster; `None` where there is no cluster.
+    fn control(&self) -> Option<&dyn ClusterControl> {
+        None
+    }
+}
+
+/// A member of the cluster, as this node knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberView {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Whether it leads.
+    pub leads: bool,
+    /// Its HTTP address; `None` while it is not known.
+    pub http: Option<String>,
+    /// Its Redis address, if it has that door.
+    pub resp: Option<String>,
+    /// Its peer address, if it has one.
+    pub peer: Option<String>,
+    /// Index up to which its log is known to match: of all on the leader, of itself elsewhere.
+    pub matched_index: Option<u64>,
+    /// Entries that it lacks, as far as that is known.
+    pub lag: Option<u64>,
+    /// Time of the last exchange with it.
+    pub rtt: Option<Duration>,
+    /// How long ago it last answered.
+    pub seen: Option<Duration>,
 }
 
 /// Everything that the HTTP door needs.

@@ -62,7 +62,7 @@ fn http_url(identity: &Identity) -> String {
 fn leader_info(app: &Handles) -> Option<Value> {
     let identity = &app.identity;
     if app.service.status().role != Role::Leader {
-        return None;
+        return other_leader(app);
     }
     let mut info = json!({
         "host": identity.host,
@@ -76,6 +76,38 @@ fn leader_info(app: &Handles) -> Option<Value> {
     fields.insert("timestamp".into(), json!(app.clock.now_ms()));
     fields.insert("pid".into(), json!(identity.pid));
     Some(info)
+}
+
+/// What is known of another node that leads. Its process id and host name are not: the fields stay, as the old core's
+/// clients read them.
+fn other_leader(app: &Handles) -> Option<Value> {
+    let leader = app.node.members().into_iter().find(|member| member.leads)?;
+    let http = leader.http?;
+    let redis = leader.resp.map_or_else(String::new, |resp| format!("redis://{resp}"));
+    let host = http.rsplit_once(':').map_or(http.as_str(), |(host, _)| host);
+    Some(json!({
+        "host": host,
+        "api": redis,
+        "http": format!("http://{http}"),
+        "timestamp": app.clock.now_ms(),
+        "pid": 0,
+    }))
+}
+
+/// The URLs of another node that leads.
+fn other_urls(app: &Handles) -> Option<Value> {
+    let leader = app.node.members().into_iter().find(|member| member.leads)?;
+    let http = leader.http?;
+    let base = format!("http://{http}");
+    Some(json!({
+        "hostname": leader.name,
+        "baseUrl": base,
+        "apiUrl": base,
+        "redisUrl": leader.resp.map_or_else(String::new, |resp| format!("redis://{resp}")),
+        "webdavUrl": format!("{base}/webdav"),
+        "webdavUrlInternal": format!("{base}/webdav"),
+        "isLeader": false,
+    }))
 }
 
 /// Whether the store works: the old core pinged its Redis.
@@ -133,7 +165,7 @@ async fn role(State(app): State<App>) -> Response {
 async fn urls(State(app): State<App>) -> Result<Response, ApiError> {
     let identity = &app.identity;
     if app.service.status().role != Role::Leader {
-        return Err(no_leader());
+        return other_urls(&app).map(|urls| reply::ok(&urls)).ok_or_else(no_leader);
     }
     let (base, http) = (base_url(identity), http_url(identity));
     let port = http.rsplit_once(':').map_or("9000", |(_, port)| port);

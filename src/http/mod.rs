@@ -13,6 +13,7 @@
 
 mod body;
 mod cids;
+mod cluster;
 mod content;
 mod disk;
 mod editor;
@@ -41,12 +42,14 @@ mod server;
 mod status;
 mod story;
 mod tags;
+mod waiting;
 
-pub use handles::{Check, Handles, Identity, Mount, NodeView, Owner};
+pub use handles::{Check, Handles, Identity, MemberView, Mount, NodeView, Owner};
 pub use openapi::document as openapi_document;
 pub use options::Options;
 pub use routes::{RouteDoc, documented, router};
 pub use server::{BindError, Server};
+pub use waiting::{Reason, Routes, waiting};
 
 #[cfg(test)]
 mod tests;

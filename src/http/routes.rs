@@ -11,8 +11,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::handles::{App, Door, Handles};
 use super::{
-    editor, events, export, files, fuse_api, fuse_rules, gate, health, import, kv, openapi, property, record,
-    rules, status,
+    cluster, editor, events, export, files, fuse_api, fuse_rules, gate, health, import, kv, openapi,
+    property, record, rules, status,
 };
 
 /// What a route is, for documentation.
@@ -123,6 +123,7 @@ fn rows() -> impl Iterator<Item = Row> {
         rules::routes(),
         events::routes(),
         status::routes(),
+        cluster::routes(),
         import::routes(),
         export::routes(),
         editor::routes(),

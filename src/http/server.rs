@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::options::Options;
+use super::waiting::Routes;
 use crate::limits::{HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX};
 
 /// Pause after the system refused a connection for want of something: there will be more of it later.
@@ -62,12 +63,13 @@ impl Server {
     }
 
     /// Serves until `stop` is cancelled, then lets running requests finish within the grace of the options.
-    pub async fn serve(self, router: Router, options: Options, stop: CancellationToken) {
+    pub async fn serve(self, routes: impl Into<Routes>, options: Options, stop: CancellationToken) {
+        let routes = routes.into();
         let graceful = GracefulShutdown::new();
         let permits = Arc::new(Semaphore::new(options.connections_max));
         let mut connections = JoinSet::new();
         while let Some(Some((stream, permit))) = stop.run_until_cancelled(self.next(&permits)).await {
-            let service = router.clone();
+            let service = routes.current();
             connections.spawn(connection(stream, service, options, graceful.watcher(), permit));
             while connections.try_join_next().is_some() {}
         }

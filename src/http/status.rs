@@ -13,7 +13,7 @@ use metad_raft::Role;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::handles::{App, Check, Handles};
+use super::handles::{App, Check, Handles, MemberView};
 use super::reply;
 use super::routes::Group;
 use crate::vfs::Filesystem;
@@ -36,46 +36,62 @@ fn role_word(role: Role) -> &'static str {
     }
 }
 
-fn leader(app: &Handles, role: Role) -> Value {
-    let identity = &app.identity;
-    if role != Role::Leader {
-        return Value::Null;
-    }
-    json!({"id": identity.id, "name": identity.name, "http": identity.http, "resp": identity.resp})
+fn leader(members: &[MemberView]) -> Value {
+    let leading = members.iter().find(|member| member.leads);
+    leading.map_or(Value::Null, |m| json!({"id": m.id, "name": m.name, "http": m.http, "resp": m.resp}))
 }
 
-fn members(app: &Handles, role: Role, matched_index: u64) -> Value {
-    let identity = &app.identity;
-    json!([{
-        "id": identity.id,
-        "name": identity.name,
-        "role": if role == Role::Learner { "learner" } else { "voter" },
-        "http": identity.http,
-        "resp": identity.resp,
-        "peer": identity.peer,
-        "matched_index": matched_index,
-    }])
+/// The members as the node knows them; a node without a cluster is its own only member.
+pub(super) fn members(app: &Handles) -> Vec<MemberView> {
+    let members = app.node.members();
+    if !members.is_empty() {
+        return members;
+    }
+    let (identity, log) = (&app.identity, app.service.status());
+    vec![MemberView {
+        id: identity.id,
+        name: identity.name.clone(),
+        voter: log.role != Role::Learner,
+        leads: log.role == Role::Leader,
+        http: Some(identity.http.clone()),
+        resp: identity.resp.clone(),
+        peer: identity.peer.clone(),
+        matched_index: Some(log.last_log_index),
+        ..MemberView::default()
+    }]
+}
+
+fn shown(member: &MemberView) -> Value {
+    json!({
+        "id": member.id,
+        "name": member.name,
+        "role": if member.voter { "voter" } else { "learner" },
+        "http": member.http,
+        "resp": member.resp,
+        "peer": member.peer,
+        "matched_index": member.matched_index,
+    })
 }
 
 async fn status(State(app): State<App>) -> Response {
     let log = app.service.status();
     let (applied, hash) = app.service.digest();
     let tree = app.tree.totals();
-    let mount = app.node.mount();
+    let (mount, members) = (app.node.mount(), members(&app));
     reply::ok_at(
         applied,
         &json!({
             "schema": "status/v1",
             "cluster_id": app.identity.cluster_id,
             "node": {"id": app.identity.id, "name": app.identity.name, "role": role_word(log.role)},
-            "leader": leader(&app, log.role),
+            "leader": leader(&members),
             "term": log.term,
             "last_log_index": log.last_log_index,
             "committed_index": log.committed_index,
             "applied_index": applied,
             "state_hash": HEXLOWER.encode(&hash),
             "snapshot_index": log.snapshot_index,
-            "members": members(&app, log.role, log.last_log_index),
+            "members": members.iter().map(shown).collect::<Vec<_>>(),
             "vfs": {
                 "files": tree.files,
                 "directories": tree.directories,

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::apply::{self, Effects, tx::Core, tx::Tx};
 use super::cluster::Book;
+use super::digests::{self, Digest, Digests};
 use super::feed::{ChangeSet, Feed};
 use super::hash::StateHash;
 use super::layout;
@@ -39,6 +40,7 @@ struct Inner {
     waiters: Waiters,
     applied: watch::Sender<u64>,
     book: watch::Sender<Arc<Book>>,
+    digests: Digests,
 }
 
 impl MetaMachine {
@@ -69,7 +71,8 @@ impl MetaMachine {
         feed.publish([], *applied.borrow());
         let book = watch::Sender::new(Arc::clone(&core.book));
         let (core, waiters) = (Mutex::new(core), Waiters::default());
-        let inner = Inner { shelf, state, core, feed, waiters, applied, book };
+        let digests = Digests::default();
+        let inner = Inner { shelf, state, core, feed, waiters, applied, book, digests };
         Ok(Self { inner: Arc::new(inner), writer: Mutex::new(Some(writer)) })
     }
 
@@ -96,6 +99,11 @@ impl MetaMachine {
     /// The cluster's book of members, as it changes. Local and stale.
     pub fn book(&self) -> watch::Receiver<Arc<Book>> {
         self.inner.book.subscribe()
+    }
+
+    /// Digests of recent indexes and of now, to be compared with those of other nodes.
+    pub fn recent_digests(&self) -> Vec<Digest> {
+        self.inner.digests.recent(self.digest())
     }
 
     /// Brings everything into the store and ends the write-behind thread. Call after the replicator has stopped.
@@ -183,6 +191,7 @@ impl Inner {
         self.state.switch(store, head);
         drop(core);
         self.book.send_replace(book);
+        self.digests.clear();
         self.feed.publish([Arc::new(ChangeSet { index, reset: true, ..ChangeSet::default() })], index);
         self.applied.send_replace(index);
         Ok(())
@@ -206,9 +215,11 @@ impl StateMachine for MetaMachine {
         let mut core = inner.core.lock();
         let mut tx = Tx::new(inner.state.as_ref(), &mut core);
         let mut effects: Vec<Effects> = Vec::with_capacity(chunk.len());
+        let mut passed: Vec<Digest> = Vec::new();
         for entry in chunk {
             if let Entry::Ops { index, ops } = entry {
                 effects.push(apply::apply(&mut tx, *index, ops)?);
+                passed.extend(digests::is_kept(*index).then(|| (*index, tx.core.hash().to_bytes())));
             }
         }
         let changes = tx.into_changes();
@@ -217,6 +228,7 @@ impl StateMachine for MetaMachine {
         drop(core);
         inner.state.publish(changes, head)?;
         inner.publish_book(book);
+        inner.digests.extend(passed);
         let (sets, replies): (Vec<_>, Vec<_>) =
             effects.into_iter().map(|e| (Arc::new(e.changes), e.replies)).unzip();
         let indexes: Vec<u64> = sets.iter().map(|set| set.index).collect();

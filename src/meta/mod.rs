@@ -11,8 +11,10 @@
 pub mod apply;
 pub mod cluster;
 pub mod collection_op;
+pub mod control;
 pub mod counters;
 pub mod decimal;
+pub mod digests;
 pub mod entry;
 pub mod event;
 pub mod feed;

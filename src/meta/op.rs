@@ -134,6 +134,8 @@ pub enum Guard {
         /// The modification index; 0 means that the key is absent.
         version: u64,
     },
+    /// No naming rules were ever set.
+    NoRules,
 }
 
 impl Op {
@@ -158,6 +160,7 @@ impl Op {
                     Guard::RecordAbsent { id } => id.len() + EACH,
                     Guard::RecordVersion { id, versions } => id.len() + versions.len() * 9 + EACH,
                     Guard::KeyVersion { key, .. } => key.len() + EACH,
+                    Guard::NoRules => EACH,
                 };
                 guards.iter().map(guard).sum::<usize>() + ops.iter().map(Op::weight).sum::<usize>() + EACH
             }

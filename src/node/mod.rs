@@ -1,47 +1,56 @@
 //! The node: everything put together, in the order of its start, and taken apart in reverse.
 //!
 //! ```text
-//! 1 data directory   2 listeners   3 state   4 log   5 metadata service   6 default rules
-//! 7 tree             8 mount       9 HTTP   10 runtime.json: ready
+//! ground: 1 data directory   2 listeners, the peer port too   3 identity, in a cluster found with the others
+//! node:   4 state   5 log   6 metadata service   7 membership, default rules   8 tree   9 mount   10 routes   11 ready
 //! ```
 //!
 //! Not here: what any part does. Must always hold: this is the only place that sees every part; nothing is announced
 //! before it works; a clean stop leaves no mount, no `runtime.json` and nothing unwritten.
 
+mod control;
+mod formation;
+#[cfg(test)]
+mod golden;
+mod ground;
+mod house;
 mod identity;
 mod lock;
+mod log;
+mod membership;
 mod observe;
+mod peering;
+mod pulse;
 mod runtime;
 #[cfg(test)]
 mod tree_tests;
+mod word;
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use metad_raft::consensus::{self, RaftReplicator};
-use metad_raft::noop::{self, NoOpReplicator};
 use metad_raft::{Fatal, PosixMetadataReplicator, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Durability, Mode};
+use crate::config::Config;
 use crate::fuse;
 use crate::http;
 use crate::meta::feed::FeedReader;
 use crate::meta::log_service::LogService;
 use crate::meta::machine::MetaMachine;
-use crate::meta::service::{MetadataService, ServiceError, WriteOptions};
+use crate::meta::service::{MetadataService, ServiceError};
 use crate::meta::store::shelf::DiskShelf;
 use crate::telemetry::Metrics;
 use crate::vfs::first_scan::FirstScan;
 use crate::vfs::follower::{FollowError, Follower};
-use crate::vfs::{Filesystem, RuleSet, Source, VirtualTree};
+use crate::vfs::{Filesystem, Source, VirtualTree};
 
-use self::identity::NodeFile;
-use self::lock::DataDirLock;
+pub use self::formation::decide::Refused;
+use self::ground::Ground;
+use self::identity::Stage;
+use self::membership::Membership;
 use self::observe::{MountSlot, Observer};
 
 /// Why a node did not start, or why it ended other than by being told to.
@@ -67,6 +76,39 @@ pub enum NodeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The node does not take part in the cluster that it was told of.
+    #[error(transparent)]
+    Formation(#[from] Refused),
+    /// None of the addresses in `--peers` is this node's.
+    #[error("none of --peers {0} leads to this node: add its own address, as the others reach it")]
+    NotAmongPeers(String),
+    /// The cluster removed this node.
+    #[error(
+        "node {id} was removed from cluster {cluster} for good. To bring this machine back as a new member, empty {dir}, \
+         start it with --peers, and run `metad node add` on a member"
+    )]
+    Removed {
+        /// The node's id.
+        id: u64,
+        /// The cluster.
+        cluster: String,
+        /// The data directory.
+        dir: String,
+    },
+    /// The secret cannot be used.
+    #[error("--secret-file {path}: {why}")]
+    Secret {
+        /// The file.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// The node cannot be named to its peers.
+    #[error("--name: {0}")]
+    Peer(#[source] metad_raft::peer::IdentityError),
+    /// The peer port could not be opened.
+    #[error(transparent)]
+    BindPeers(#[from] metad_raft::peer::BindError),
     /// The log did not start.
     #[error(transparent)]
     Log(#[from] StartError),
@@ -93,16 +135,18 @@ pub enum NodeError {
     Failed(String),
 }
 
-/// How long the default rules may take to be written.
-const FIRST_WRITE: Duration = Duration::from_secs(30);
-
 /// Runs a node until SIGTERM, SIGINT or a local fault.
 pub fn run(config: Config) -> Result<(), NodeError> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(NodeError::Runtime)?;
     runtime.block_on(async move {
         let mut signals = Signals::listen().map_err(NodeError::Runtime)?;
-        let node = Box::pin(Node::start(config)).await?;
+        let mut ground = Box::pin(Ground::open(&config)).await?;
+        tokio::select! {
+            formed = Box::pin(ground.form(&config)) => formed?,
+            () = signals.any() => return ground.abandon().await,
+        }
+        let node = Box::pin(Node::start(config, ground)).await?;
         let outcome = node.wait(&mut signals).await;
         let stopped = Box::pin(node.stop()).await;
         outcome.and(stopped)
@@ -120,6 +164,13 @@ impl Signals {
     fn listen() -> std::io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// A running node.
@@ -129,59 +180,69 @@ struct Node {
     replicator: Arc<dyn PosixMetadataReplicator>,
     follower: Arc<Follower>,
     observer: Arc<Observer>,
-    servers: Vec<tokio::task::JoinHandle<()>>,
-    closing: CancellationToken,
-    /// Let go last, when nothing of this process touches the directory any more.
-    _lock: DataDirLock,
+    ground: Ground,
+    keeping: Vec<tokio::task::JoinHandle<()>>,
+    removed: CancellationToken,
 }
 
 impl Node {
     /// Starts everything; the steps are numbered in the module's header.
-    async fn start(config: Config) -> Result<Self, NodeError> {
+    async fn start(config: Config, mut ground: Ground) -> Result<Self, NodeError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let started_ms = clock.now_ms();
         let data_dir = config.node.data_dir.clone();
-        let lock = DataDirLock::take(&data_dir)?;
-        runtime::remove(&data_dir);
-        let listeners = Listeners::bind(&config).await?;
-        let file = NodeFile::load_or_create(&data_dir)?;
         let (machine, first) = open_machine(&data_dir).await?;
         let machine = Arc::new(machine);
         let since = machine.feed().reader();
-        let replicator = start_log(&config, Arc::clone(&machine)).await?;
+        let own = ground.own(&config, &machine);
+        ground.join(&own, &machine)?;
+        let replicator = log::start(&config, &ground, Arc::clone(&machine)).await?;
+        ground.file.reach(Stage::Started, &data_dir)?;
         let service = LogService::start(Arc::clone(&machine), Arc::clone(&replicator), Arc::clone(&clock))?;
         let service: Arc<dyn MetadataService> = Arc::new(service);
-        write_default_rules(service.as_ref()).await?;
+        let removed = CancellationToken::new();
+        let member = Membership::start(&ground, own, &machine, &replicator, &service, &removed).await?;
         let tree = Arc::new(VirtualTree::new(Source::new(&config.vfs.files)));
         let follower = Arc::new(start_follower(&service, &tree, &clock, first, since).await?);
         let mount = mount(&config, Arc::clone(&tree)).await?;
-        let observer = Arc::new(Observer::new(Arc::clone(&replicator), mount));
-        let closing = CancellationToken::new();
+        let Membership { control, pulse, keeping, first } = member;
+        let seen = observe::Seen {
+            replicator: Arc::clone(&replicator),
+            machine: Arc::clone(&machine),
+            pulse,
+            control,
+            first,
+        };
+        let observer = Arc::new(Observer::new(seen, mount));
+        let addresses = ground.addresses();
         let handles = http::Handles {
             service,
             tree,
             keeper: Arc::clone(&follower) as Arc<dyn crate::vfs::keeper::TreeKeeper>,
             clock,
-            identity: Arc::new(identity::of(&config, &file, &listeners.addresses(), started_ms)),
+            identity: Arc::new(identity::of(&config, &ground.file, &addresses, started_ms)),
             node: Arc::clone(&observer) as Arc<dyn http::NodeView>,
             metrics: Arc::new(Metrics::default()),
-            closing: closing.clone(),
+            closing: ground.closing.clone(),
             options: http::Options::default(),
         };
-        let http_address = listeners.http();
-        let servers = listeners.serve(&handles, &closing);
-        runtime::write(&data_dir, &config, http_address).map_err(|e| data_dir_error(&data_dir, e))?;
-        tracing::info!(http = %http_address, data_dir = %data_dir.display(), "metad is ready");
-        Ok(Self { config, machine, replicator, follower, observer, servers, closing, _lock: lock })
+        ground.routes.replace(http::router(handles));
+        ground.announce(&config).map_err(|e| data_dir_error(&data_dir, e))?;
+        tracing::info!(http = %addresses.http, data_dir = %data_dir.display(), "metad is ready");
+        Ok(Self { config, machine, replicator, follower, observer, ground, keeping, removed })
     }
 
-    /// Waits for a signal or for the log's failure.
+    /// Waits for a signal, for the log's failure, or for the word that the cluster goes on without this node.
     async fn wait(&self, signals: &mut Signals) -> Result<(), NodeError> {
         let mut status = self.replicator.status();
         let failed = status.wait_for(|status| status.failure.is_some());
         tokio::select! {
-            _ = signals.terminate.recv() => Ok(()),
-            _ = signals.interrupt.recv() => Ok(()),
+            () = signals.any() => Ok(()),
+            () = self.removed.cancelled() => Err(NodeError::Removed {
+                id: self.ground.file.id,
+                cluster: self.ground.file.cluster_id.clone(),
+                dir: self.config.node.data_dir.display().to_string(),
+            }),
             status = failed => {
                 let failure = status.ok().and_then(|s| s.failure.clone());
                 Err(NodeError::Failed(failure.unwrap_or_else(|| "the log stopped".into())))
@@ -189,20 +250,20 @@ impl Node {
         }
     }
 
-    /// Takes everything apart in the reverse order of the start.
+    /// Takes everything apart in the reverse order of the start. The log hands its lead over before it ends.
     async fn stop(self) -> Result<(), NodeError> {
         tracing::info!("stopping");
         self.observer.not_ready("the node is stopping");
-        runtime::remove(&self.config.node.data_dir);
-        self.closing.cancel();
-        for server in self.servers {
-            if let Err(error) = server.await {
-                tracing::error!(%error, "a listener ended badly");
+        self.ground.close().await;
+        for task in self.keeping {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "housekeeping ended badly");
             }
         }
         let mount = self.observer.take_mount();
         let unmounted = blocking(move || mount.map_or(Ok(()), fuse::Mount::unmount)).await;
         self.replicator.stop().await;
+        self.ground.close_peers().await;
         let (machine, follower) = (self.machine, self.follower);
         blocking(move || machine.close()).await?;
         blocking(move || follower.join()).await;
@@ -234,45 +295,6 @@ async fn open_machine(data_dir: &Path) -> Result<(MetaMachine, FirstScan), NodeE
     Ok(blocking(open).await?)
 }
 
-async fn start_log(
-    config: &Config,
-    machine: Arc<MetaMachine>,
-) -> Result<Arc<dyn PosixMetadataReplicator>, NodeError> {
-    let dir = config.node.data_dir.join("log");
-    let replicator: Arc<dyn PosixMetadataReplicator> = match config.node.mode {
-        Mode::Noop => {
-            let mut options = noop::Options::new(dir);
-            options.durability = match config.node.durability {
-                Durability::Os => noop::Durability::Os,
-                Durability::Fsync => noop::Durability::Fsync,
-            };
-            Arc::new(NoOpReplicator::new(options))
-        }
-        Mode::Raft if config.cluster.peers.is_empty() => {
-            Arc::new(RaftReplicator::new(consensus::Options::new(dir)))
-        }
-        Mode::Raft => return Err(not_yet("several nodes (--peers)")),
-        Mode::Flock => return Err(not_yet("flock mode")),
-    };
-    replicator.start(machine).await?;
-    Ok(replicator)
-}
-
-fn not_yet(what: &str) -> NodeError {
-    NodeError::NotYet(format!("{what} is not in this version of metad; one node works: leave --peers out"))
-}
-
-/// The rules are replicated state from the first entry on: a newer build with other defaults moves nobody's files.
-async fn write_default_rules(service: &dyn MetadataService) -> Result<(), NodeError> {
-    if service.rules()?.text.is_some() {
-        return Ok(());
-    }
-    let rules = RuleSet::default();
-    let op = rules.set_operation(rules.to_string());
-    service.write(vec![op], WriteOptions { deadline: Instant::now() + FIRST_WRITE }).await?;
-    Ok(())
-}
-
 async fn start_follower(
     service: &Arc<dyn MetadataService>,
     tree: &Arc<VirtualTree>,
@@ -292,48 +314,4 @@ async fn mount(config: &Config, tree: Arc<VirtualTree>) -> Result<MountSlot, Nod
     options.allow_other = config.fuse.allow_other;
     let mounted = blocking(move || fuse::mount(options, tree as Arc<dyn Filesystem>)).await?;
     Ok(MountSlot::of(mounted))
-}
-
-/// The bound HTTP listeners: the main one, and the old services' ports when they are asked for.
-struct Listeners {
-    main: http::Server,
-    api: Option<http::Server>,
-    webdav: Option<http::Server>,
-}
-
-/// Addresses that were really bound.
-pub(crate) struct Addresses {
-    http: SocketAddr,
-    api: Option<SocketAddr>,
-}
-
-impl Listeners {
-    async fn bind(config: &Config) -> Result<Self, NodeError> {
-        let main = http::Server::bind(&config.http.address.to_string()).await?;
-        let (mut api, mut webdav) = (None, None);
-        if let Some(address) = &config.http.api {
-            api = Some(http::Server::bind(&address.to_string()).await?);
-        }
-        if let Some(address) = &config.http.webdav {
-            webdav = Some(http::Server::bind(&address.to_string()).await?);
-        }
-        Ok(Self { main, api, webdav })
-    }
-
-    fn http(&self) -> SocketAddr {
-        self.main.address()
-    }
-
-    fn addresses(&self) -> Addresses {
-        Addresses { http: self.main.address(), api: self.api.as_ref().map(http::Server::address) }
-    }
-
-    fn serve(self, handles: &http::Handles, closing: &CancellationToken) -> Vec<tokio::task::JoinHandle<()>> {
-        let router = http::router(handles.clone());
-        let servers = [Some(self.main), self.api, self.webdav].into_iter().flatten();
-        let start = |server: http::Server| {
-            tokio::spawn(server.serve(router.clone(), handles.options, closing.clone()))
-        };
-        servers.map(start).collect()
-    }
 }

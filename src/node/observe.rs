@@ -7,8 +7,13 @@ use std::sync::Arc;
 use metad_raft::PosixMetadataReplicator;
 use parking_lot::Mutex;
 
+use super::control::Control;
+use super::pulse::Pulse;
 use crate::fuse;
-use crate::http::{Check, Mount, NodeView};
+use crate::http::{Check, MemberView, Mount, NodeView};
+use crate::meta::cluster::Member;
+use crate::meta::control::ClusterControl;
+use crate::meta::machine::MetaMachine;
 
 /// The mount, if there is one; taken out at the end.
 #[derive(Default)]
@@ -21,17 +26,31 @@ impl MountSlot {
     }
 }
 
+/// What the observer sees.
+pub struct Seen {
+    /// The log.
+    pub replicator: Arc<dyn PosixMetadataReplicator>,
+    /// The book.
+    pub machine: Arc<MetaMachine>,
+    /// Who is there; `None` where there is no cluster.
+    pub pulse: Option<Arc<Pulse>>,
+    /// Changes of the cluster.
+    pub control: Option<Arc<Control>>,
+    /// The members before the book.
+    pub first: Vec<Member>,
+}
+
 /// Sees the node for its doors.
 pub struct Observer {
-    replicator: Arc<dyn PosixMetadataReplicator>,
+    seen: Seen,
     mount: Mutex<MountSlot>,
     not_ready: Mutex<Option<&'static str>>,
 }
 
 impl Observer {
     /// An observer of a node that has started.
-    pub fn new(replicator: Arc<dyn PosixMetadataReplicator>, mount: MountSlot) -> Self {
-        Self { replicator, mount: Mutex::new(mount), not_ready: Mutex::new(None) }
+    pub fn new(seen: Seen, mount: MountSlot) -> Self {
+        Self { seen, mount: Mutex::new(mount), not_ready: Mutex::new(None) }
     }
 
     /// Takes readiness away for good.
@@ -45,13 +64,42 @@ impl Observer {
     }
 }
 
+impl Observer {
+    /// A member serves once the others know where it is.
+    fn unannounced(&self) -> Option<String> {
+        let own = self.seen.control.as_ref().map(|control| &control.own)?;
+        let book = self.seen.machine.book();
+        let book = book.borrow();
+        if !book.is_founded() {
+            return Some("the cluster's book is not opened yet".to_owned());
+        }
+        let known = book.member(own.id).is_some_and(|known| known.card == own.card);
+        (!known).then(|| "the cluster does not know yet where this node is".to_owned())
+    }
+}
+
+fn behind(recovered: bool) -> Option<String> {
+    (!recovered).then(|| "what the log holds is not applied yet".to_owned())
+}
+
+/// An address, if it is known.
+fn some(address: &str) -> Option<String> {
+    Some(address.to_owned()).filter(|a| !a.is_empty())
+}
+
 impl NodeView for Observer {
     fn checks(&self) -> Vec<Check> {
-        let log = self.replicator.status().borrow().failure.clone();
+        let status = self.seen.replicator.status().borrow().clone();
+        let leader =
+            status.leader.is_none().then(|| "no leader is known: reads and trees are stale".to_owned());
         let serving = self.not_ready.lock().map(str::to_owned);
         let mut checks = vec![
             Check { name: "serving", problem: serving },
-            Check { name: "log", problem: log },
+            Check { name: "log", problem: status.failure },
+            Check { name: "leader", problem: leader },
+            Check { name: "recovered", problem: behind(status.recovered) },
+            Check { name: "member", problem: self.unannounced() },
+            Check { name: "state", problem: self.alarm() },
             // The doors open after the first tree is complete, and the last good one is served for ever.
             Check { name: "tree", problem: None },
         ];
@@ -62,6 +110,45 @@ impl NodeView for Observer {
             checks.push(Check { name: "mount", problem });
         }
         checks
+    }
+
+    fn members(&self) -> Vec<MemberView> {
+        let Some(admin) = self.seen.replicator.admin() else { return Vec::new() };
+        let status = self.seen.replicator.status().borrow().clone();
+        let (voters, progress) = (admin.membership().voters, admin.progress());
+        let book = Arc::clone(&self.seen.machine.book().borrow());
+        let members = if book.is_founded() { &book.members } else { &self.seen.first };
+        let view = |member: &Member| {
+            let leads = status.leader.as_ref().is_some_and(|l| l.id == member.id);
+            let own = (member.id == status.id).then_some(status.last_log_index);
+            let known = progress.iter().find(|p| p.id == member.id);
+            let matched_index = own.or_else(|| known.and_then(|p| p.matched_index));
+            let contact = self.seen.pulse.as_ref().and_then(|pulse| pulse.contact(member.id));
+            let own_lag = own.map(|_| status.committed_index.saturating_sub(status.applied_index));
+            let card = &member.card;
+            MemberView {
+                id: member.id,
+                name: card.name.clone(),
+                voter: voters.contains(&member.id),
+                leads,
+                http: some(&card.http),
+                resp: some(&card.resp),
+                peer: some(&card.peer),
+                matched_index,
+                lag: own_lag.or(contact.map(|c| c.lag)),
+                rtt: contact.map(|c| c.rtt),
+                seen: contact.map(|c| c.at.elapsed()),
+            }
+        };
+        members.iter().map(view).collect()
+    }
+
+    fn alarm(&self) -> Option<String> {
+        self.seen.pulse.as_ref().and_then(|pulse| pulse.alarm())
+    }
+
+    fn control(&self) -> Option<&dyn ClusterControl> {
+        self.seen.control.as_deref().map(|control| control as &dyn ClusterControl)
     }
 
     fn mount(&self) -> Option<Mount> {

@@ -3,11 +3,11 @@
 //! Not here: identity (`node.json`). Must always hold: it appears by rename when the node is ready and is gone after a
 //! clean stop; doors that are not there are null.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::ground::Addresses;
 use crate::config::Config;
 use crate::meta::store::shelf::replace_file;
 
@@ -16,14 +16,14 @@ fn path(data_dir: &Path) -> PathBuf {
 }
 
 /// Writes the file. Source: the contract, "The binary".
-pub fn write(data_dir: &Path, config: &Config, http: SocketAddr) -> std::io::Result<()> {
+pub fn write(data_dir: &Path, config: &Config, addresses: &Addresses) -> std::io::Result<()> {
     let runtime = json!({
         "pid": std::process::id(),
         "name": config.node.name,
-        "http": http.to_string(),
+        "http": addresses.http.to_string(),
         "resp": null,
         "sentinel": null,
-        "peer": null,
+        "peer": addresses.peer.map(|a| a.to_string()),
         "mount": config.fuse.mount,
     });
     replace_file(&path(data_dir), format!("{runtime}\n").as_bytes())

@@ -24,12 +24,15 @@ pub enum TelemetryError {
     },
 }
 
+/// The consensus library tells each step of each election at `info`; who wants that says `openraft=info`.
+const QUIET: &str = "openraft=warn,";
+
 /// Sends logs to stderr from now on. A second call in one process (tests start several nodes) changes nothing.
 ///
 /// # Errors
 /// When the filter cannot be read.
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&config.filter)
+    let filter = EnvFilter::try_new(format!("{QUIET}{}", config.filter))
         .map_err(|e| TelemetryError::Filter { filter: config.filter.clone(), reason: e.to_string() })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let already_set = match config.format {

@@ -131,6 +131,7 @@ fn holds(tx: &mut Tx<'_>, guard: &Guard) -> Result<bool, Fatal> {
     Ok(match guard {
         Guard::RecordAbsent { id } => version(tx, &id.0)?.is_none(),
         Guard::RecordVersion { id, versions } => version(tx, &id.0)?.is_some_and(|v| versions.contains(&v)),
+        Guard::NoRules => tx.core.rules.version == 0,
         Guard::KeyVersion { key, version } => {
             keyspace::find(tx, key)?.map_or(0, |found| found.mod_index) == *version
         }

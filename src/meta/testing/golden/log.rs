@@ -132,6 +132,7 @@ fn guards() -> Vec<Row<Guard>> {
             Guard::RecordVersion { id: id(), versions: vec![250, 251] }),
         Guard::KeyVersion { .. } => ("entry-guard-key-version", "The condition that a key has one version",
             Guard::KeyVersion { key: id(), version: 251 }),
+        Guard::NoRules => ("entry-guard-no-rules", "The condition that no rules were ever set", Guard::NoRules),
     )
 }
 

@@ -1,0 +1,132 @@
+//! Housekeeping of a member: the book is opened once, each member's address in it is right, and the first rules are there.
+//!
+//! Not here: changes that people ask for (`control`). Must always hold: an idle cluster writes nothing; whatever fails is
+//! tried again; the first rules are written under a guard, so that they never replace rules that somebody set.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metad_raft::{PosixMetadataReplicator, Role};
+use tokio_util::sync::CancellationToken;
+
+use super::peering::Peering;
+use crate::meta::cluster::{ClusterOp, Member};
+use crate::meta::machine::MetaMachine;
+use crate::meta::op::{Guard, Op, SystemOp};
+use crate::meta::response::Response;
+use crate::meta::service::{MetadataService, ServiceError, WriteOptions};
+use crate::vfs::RuleSet;
+
+/// How long one write may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Pause after one that failed.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What a member needs to keep its house.
+pub struct House {
+    /// The book.
+    pub machine: Arc<MetaMachine>,
+    /// The way to write.
+    pub service: Arc<dyn MetadataService>,
+    /// Who leads.
+    pub replicator: Arc<dyn PosixMetadataReplicator>,
+    /// The port; `None` where there is no network.
+    pub peering: Option<Arc<Peering>>,
+    /// This member as it is.
+    pub own: Member,
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// The members before the book, this one included.
+    pub first: Vec<Member>,
+    /// Cancelled once the book says that this node was removed.
+    pub removed: CancellationToken,
+}
+
+impl House {
+    /// Keeps addresses, tombstones and the book in step until `closing`.
+    pub async fn run(self: Arc<Self>, closing: CancellationToken) {
+        let mut book = self.machine.book();
+        loop {
+            self.follow();
+            let pause = match self.tidy().await {
+                Ok(true) => None,
+                Ok(false) => Some(PAUSE),
+                Err(error) => {
+                    tracing::debug!(%error, "housekeeping is tried again");
+                    Some(PAUSE)
+                }
+            };
+            let changed = async {
+                match pause {
+                    // Nothing is missing: only a change of the book can bring work.
+                    None => drop(book.changed().await),
+                    Some(pause) => drop(tokio::time::timeout(pause, book.changed()).await),
+                }
+            };
+            if closing.run_until_cancelled(changed).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn follow(&self) {
+        let book = Arc::clone(&self.machine.book().borrow());
+        if let Some(peering) = &self.peering {
+            peering.follow(&book, &self.first);
+        }
+        if book.is_removed(self.own.id) {
+            self.removed.cancel();
+        }
+    }
+
+    /// Writes what is missing; whether nothing is missing any more.
+    pub async fn tidy(&self) -> Result<bool, ServiceError> {
+        let book = Arc::clone(&self.machine.book().borrow());
+        if !book.is_founded() {
+            return self.found().await;
+        }
+        if book.member(self.own.id).is_some_and(|known| known.card != self.own.card) {
+            let announce = ClusterOp::Announce { member: self.own.clone() };
+            return self.write(Op::System(SystemOp::Cluster(announce))).await.map(|()| true);
+        }
+        Ok(true)
+    }
+
+    /// The first leader opens the book and sets the first rules.
+    async fn found(&self) -> Result<bool, ServiceError> {
+        if self.replicator.status().borrow().role != Role::Leader {
+            return Ok(false);
+        }
+        write_default_rules(self.service.as_ref()).await?;
+        let mut members: Vec<Member> = self.first.iter().filter(|m| m.id != self.own.id).cloned().collect();
+        members.push(self.own.clone());
+        let found = ClusterOp::Found { cluster_id: self.cluster_id.clone(), members };
+        self.write(Op::System(SystemOp::Cluster(found))).await.map(|()| true)
+    }
+
+    async fn write(&self, op: Op) -> Result<(), ServiceError> {
+        let written = self.service.write(vec![op], options()).await?;
+        for response in written.responses {
+            if let Response::Rejected(why) = response {
+                tracing::error!(%why, "the cluster's book refuses what this node says of itself");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn options() -> WriteOptions {
+    WriteOptions { deadline: Instant::now() + PATIENCE }
+}
+
+/// The rules are replicated state from the first entry on: a newer build with other defaults moves nobody's files.
+pub async fn write_default_rules(service: &dyn MetadataService) -> Result<(), ServiceError> {
+    if service.rules()?.text.is_some() {
+        return Ok(());
+    }
+    let rules = RuleSet::default();
+    let op = rules.set_operation(rules.to_string());
+    let once = Op::Atomic { guards: vec![Guard::NoRules], ops: vec![op] };
+    service.write(vec![once], options()).await?;
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Pulses: members compare their states once a second, and learn who is there.
+//!
+//! Not here: keeping the digests (`meta::digests`). Must always hold: a difference once seen stays an alarm until the
+//! process ends; nothing is written for a pulse.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use metad_raft::{Channel, Lane, Refusal, Transport, TransportError};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::word::{Reply, Word};
+use crate::meta::digests::{Digest, first_difference};
+use crate::meta::machine::MetaMachine;
+
+/// Time between two pulses.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long a pulse waits for its answer.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// What the last pulse told of a member.
+#[derive(Clone, Copy, Debug)]
+pub struct Contact {
+    /// When it answered.
+    pub at: Instant,
+    /// How long the exchange took.
+    pub rtt: Duration,
+    /// Entries that it had applied less than this node.
+    pub lag: u64,
+}
+
+/// What is known of the others, and what is wrong.
+pub struct Pulse {
+    machine: Arc<MetaMachine>,
+    transport: Arc<dyn Transport>,
+    contacts: Mutex<BTreeMap<u64, Contact>>,
+    alarm: Mutex<Option<String>>,
+    /// Cancelled when a peer says that this node was removed.
+    removed: CancellationToken,
+}
+
+impl Pulse {
+    /// Nothing is known yet.
+    pub fn new(
+        machine: Arc<MetaMachine>,
+        transport: Arc<dyn Transport>,
+        removed: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self { machine, transport, contacts: Mutex::default(), alarm: Mutex::default(), removed })
+    }
+
+    /// The last word of a member.
+    pub fn contact(&self, id: u64) -> Option<Contact> {
+        self.contacts.lock().get(&id).copied()
+    }
+
+    /// The alarm, once there is one.
+    pub fn alarm(&self) -> Option<String> {
+        self.alarm.lock().clone()
+    }
+
+    /// Answers another member's pulse.
+    pub fn answer(&self, from: u64, digests: &[Digest]) -> Reply {
+        let ours = self.machine.recent_digests();
+        self.compare(from, &ours, digests);
+        Reply::Pulse { digests: ours }
+    }
+
+    fn compare(&self, with: u64, ours: &[Digest], theirs: &[Digest]) {
+        let Some(index) = first_difference(ours, theirs) else { return };
+        let mut alarm = self.alarm.lock();
+        if alarm.is_none() {
+            let text = format!(
+                "the state of this node and of node {with} differ at log index {index}: one of them computed something \
+                 else from the same log. Save both data directories, then replace the one that differs from the third"
+            );
+            tracing::error!(index, peer = with, "{text}");
+            *alarm = Some(text);
+        }
+    }
+
+    /// Asks the members once a second until `closing`.
+    pub async fn run(self: Arc<Self>, members: impl Fn() -> Vec<u64> + Send, closing: CancellationToken) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while closing.run_until_cancelled(ticks.tick()).await.is_some() {
+            let asked = members();
+            self.contacts.lock().retain(|id, _| asked.contains(id));
+            let all = join_all(asked.into_iter().map(|id| self.ask(id)));
+            if closing.run_until_cancelled(all).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn ask(&self, id: u64) {
+        let ours = self.machine.recent_digests();
+        let word = Word::Pulse { digests: ours.clone() }.encode();
+        let begun = Instant::now();
+        let answer = self.transport.call(id, Channel::CLUSTER, Lane::Control, word, begun + ANSWER).await;
+        match answer {
+            Ok(bytes) => match Reply::decode(&bytes) {
+                Ok(Reply::Pulse { digests }) => self.heard(id, begun, &ours, &digests),
+                Ok(Reply::Done(_) | Reply::Failed(_)) => {}
+                Err(error) => tracing::debug!(peer = id, %error, "a pulse that cannot be read"),
+            },
+            Err(TransportError::Refused(Refusal::Removed)) => self.removed.cancel(),
+            Err(error) => tracing::debug!(peer = id, %error, "no pulse"),
+        }
+    }
+
+    fn heard(&self, id: u64, begun: Instant, ours: &[Digest], theirs: &[Digest]) {
+        self.compare(id, ours, theirs);
+        let applied = theirs.last().map_or(0, |(index, _)| *index);
+        let own = ours.last().map_or(0, |(index, _)| *index);
+        let now = Instant::now();
+        self.contacts
+            .lock()
+            .insert(id, Contact { at: now, rtt: now - begun, lag: own.saturating_sub(applied) });
+    }
+}
