@@ -4,6 +4,8 @@
 //! Must always hold: as in Redis 7.2; ids come from the log's time and never go back; no operation removes more than
 //! [`limits::OPERATION_ELEMENTS_MAX`] entries one by one: what trimming leaves moves to a new object when that is less.
 
+use std::ops::Bound::{self, Excluded, Included, Unbounded};
+
 use bytes::Bytes;
 use metad_raft::Fatal;
 
@@ -59,12 +61,15 @@ pub fn apply(tx: &mut Tx<'_>, op: StreamOp) -> Result<Response, Fatal> {
 fn impossible(op: &StreamOp) -> Option<Reject> {
     match op {
         StreamOp::Add { id: NewId::Exact(StreamId { ms: 0, seq: 0 }), .. } => Some(Reject::IdZero),
+        StreamOp::Add { fields, .. } => {
+            let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+            let limit = limits::VALUE_BYTES_MAX;
+            (bytes > limit).then_some(Reject::TooLong { limit: limit as u64 })
+        }
         StreamOp::SetId { last, max_deleted: Some(deleted), .. } if last < deleted => {
             Some(Reject::IdBelowDeleted)
         }
-        StreamOp::Add { .. } | StreamOp::Trim { .. } | StreamOp::Delete { .. } | StreamOp::SetId { .. } => {
-            None
-        }
+        StreamOp::Trim { .. } | StreamOp::Delete { .. } | StreamOp::SetId { .. } => None,
     }
 }
 
@@ -75,10 +80,6 @@ fn add(
     fields: &Fields,
     trim: Option<Trim>,
 ) -> Result<Result<Response, Reject>, Fatal> {
-    let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if bytes > limits::VALUE_BYTES_MAX {
-        return Ok(Err(Reject::TooLong { limit: limits::VALUE_BYTES_MAX as u64 }));
-    }
     let id = match new_id(id, open.head.last, tx.core.counters.now_ms) {
         Ok(id) => id,
         Err(reject) => return Ok(Err(reject)),
@@ -195,34 +196,40 @@ impl Open {
     /// Removes the oldest entries; answers how many.
     fn trim(&mut self, tx: &mut Tx<'_>, trim: Trim) -> Result<u64, Fatal> {
         let most = limits::OPERATION_ELEMENTS_MAX;
-        let (over, below) = match trim.keep {
-            Keep::Last(count) => (self.head.entries.saturating_sub(count), LAST_ID),
-            Keep::From(id) => (self.head.entries, id),
+        let limit = trim.limit.unwrap_or(most).min(most);
+        let below = match trim.keep {
+            Keep::Last(count) => {
+                let over = self.head.entries.saturating_sub(count);
+                if trim.limit.is_none() && over > most && count <= most {
+                    return self.move_out(tx, count);
+                }
+                return self.remove_first(tx, over.min(limit), LAST_ID);
+            }
+            Keep::From(id) => id,
         };
+        // What goes is mostly little, so it is counted before what stays.
         if trim.limit.is_none()
-            && over > most
-            && let Some(kept) = self.kept(tx, trim.keep)?
+            && self.head.entries > most
+            && self.count(tx, (Unbounded, Excluded(below)))? > most
         {
-            return self.move_out(tx, kept);
+            let kept = self.count(tx, (Included(below), Unbounded))?;
+            if kept <= most {
+                return self.move_out(tx, kept);
+            }
         }
-        self.remove_first(tx, over.min(trim.limit.unwrap_or(most)).min(most), below)
+        self.remove_first(tx, limit, below)
     }
 
-    /// How many entries stay, when those are few enough to be moved.
-    fn kept(&self, tx: &Tx<'_>, keep: Keep) -> Result<Option<u64>, Fatal> {
-        let most = limits::OPERATION_ELEMENTS_MAX;
-        let mut kept = 0;
-        let mut from = match keep {
-            Keep::Last(count) => return Ok((count <= most).then_some(count)),
-            Keep::From(id) => std::ops::Bound::Included(id),
-        };
-        while kept <= most {
-            let page = self.view(tx).range(from, std::ops::Bound::Unbounded, limits::SCAN_PAGE_KEYS)?;
-            let Some(last) = page.last() else { return Ok(Some(kept)) };
-            from = std::ops::Bound::Excluded(last.id);
-            kept += page.len() as u64;
+    /// How many entries lie between two ids, counted until they are too many for one operation.
+    fn count(&self, tx: &Tx<'_>, (mut from, to): (Bound<StreamId>, Bound<StreamId>)) -> Result<u64, Fatal> {
+        let mut count = 0;
+        while count <= limits::OPERATION_ELEMENTS_MAX {
+            let page = self.view(tx).range(from, to, limits::SCAN_PAGE_KEYS)?;
+            let Some(last) = page.last() else { break };
+            from = Excluded(last.id);
+            count += page.len() as u64;
         }
-        Ok(None)
+        Ok(count)
     }
 
     /// Moves the last `kept` entries and the groups to a new object; the old one is swept away later.

@@ -107,6 +107,11 @@ fn an_impossible_id_is_refused_before_anyone_asks_whether_the_stream_is_there() 
     let zero = NewId::Exact(id(0, 0));
     let op = StreamOp::Add { key: key(), id: zero, fields: Vec::new(), create: false, trim: None };
     assert_eq!(one(&mut driver, 1, Op::Stream(op)), Response::Rejected(Reject::IdZero));
+    let fields = vec![(Blob::from("f"), Blob::from(vec![b'x'; limits::VALUE_BYTES_MAX]))];
+    let op = StreamOp::Add { key: key(), id: NewId::Auto, fields, create: true, trim: None };
+    let too_long = Reject::TooLong { limit: limits::VALUE_BYTES_MAX as u64 };
+    assert_eq!(one(&mut driver, 1, Op::Stream(op)), Response::Rejected(too_long));
+    assert_eq!(driver.machine.state().head().user_hash, Default::default());
     let set = |max_deleted| StreamOp::SetId { key: key(), last: id(5, 1), added: None, max_deleted };
     let below = one(&mut driver, 1, Op::Stream(set(Some(id(31, 0)))));
     assert_eq!(below, Response::Rejected(Reject::IdBelowDeleted));
@@ -238,12 +243,18 @@ fn deleting_a_stream_is_one_write_and_its_groups_are_swept_with_it() {
 #[test]
 fn a_trim_of_more_than_an_operation_may_touch_moves_what_is_left_and_its_groups() {
     let mut driver = Driver::new();
-    let entries = limits::OPERATION_ELEMENTS_MAX + 600;
+    let entries = limits::OPERATION_ELEMENTS_MAX + 601;
     filled(&mut driver, "k", entries);
     driver.run(1, create("k", "g"));
     driver.run(1, read(&["k"], Some(3)));
+    let object = with(&driver, "k", |stream| stream.object);
+    assert_eq!(one(&mut driver, 2, trim("k", Keep::From(id(2, 0)))), Response::Count(1));
+    assert_eq!(with(&driver, "k", |stream| stream.object), object, "a few go one by one");
+    driver.run(2, add("k", NewId::Exact(id(entries + 1, 0))));
+    let entries = entries + 1;
     let trimmed = one(&mut driver, 2, trim("k", Keep::From(id(entries - 599, 0))));
-    assert_eq!(trimmed, Response::Count(limits::OPERATION_ELEMENTS_MAX as i64));
+    assert_eq!(trimmed, Response::Count(limits::OPERATION_ELEMENTS_MAX as i64 + 1));
+    assert_ne!(with(&driver, "k", |stream| stream.object), object);
     let trimmed = one(&mut driver, 2, trim("k", Keep::Last(7)));
     assert_eq!(trimmed, Response::Count(593));
     with(&driver, "k", |stream| {
