@@ -50,6 +50,8 @@ pub const FEED_WEIGHT_MAX: usize = 256 * 1024;
 pub const DERIVED_IDLE_SECONDS: u64 = 60;
 /// Series of one metric, one for each combination of label values; what comes after is counted under `other`.
 pub const METRIC_SERIES_MAX: usize = 1024;
+/// Files that are pinned to their names in one hand-over.
+pub const PIN_BATCH_RECORDS: usize = 1024;
 /// Events of a scan that wait while a batch is on its way.
 pub const SCAN_QUEUE_EVENTS: usize = 1024;
 /// Lines in one request of an import.

@@ -96,6 +96,7 @@ async fn status(State(app): State<App>) -> Response {
                 "files": tree.files,
                 "directories": tree.directories,
                 "applied_index": tree.applied_index,
+                "settled": tree.settled,
             },
             "mount": mount.map(|m| json!({
                 "path": m.path,

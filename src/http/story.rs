@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::vfs::explain::{FileStory, PlaceStory, SourceStory};
 use crate::vfs::rule::{Outcome, ViewExplanation};
+use crate::vfs::tree_claim::Holder;
 
 /// The whole story.
 pub(super) fn told(hash: &str, story: &FileStory) -> Value {
@@ -24,8 +25,19 @@ pub(super) fn told(hash: &str, story: &FileStory) -> Value {
 }
 
 fn place(place: &PlaceStory) -> Value {
-    let refused = place.refused.iter().map(|r| json!({"name": r.name, "holder": r.holder}));
+    let refused = place
+        .refused
+        .iter()
+        .map(|r| json!({"name": r.name, "holder": holder(&r.holder), "free": r.holder == Holder::Nobody}));
     json!({"path": place.path, "wanted": place.wanted, "refused": refused.collect::<Vec<_>>()})
+}
+
+/// hashId of the file that has a name; null for a folder, and where nobody has it any more.
+fn holder(holder: &Holder) -> Option<&str> {
+    match holder {
+        Holder::File(id) => Some(id),
+        Holder::Folder | Holder::Nobody => None,
+    }
 }
 
 fn view(view: &ViewExplanation) -> Value {

@@ -45,9 +45,10 @@ pub struct ChangeSet {
 }
 
 impl ChangeSet {
-    /// What the set costs in RAM, in events: an import's set is thousands of times as large as a single write's.
+    /// What the set costs in RAM, in events or records: an import's set is thousands of times as large as a single
+    /// write's.
     fn weight(&self) -> usize {
-        1 + self.events.len() + self.keys.len()
+        1 + self.events.len().max(self.records.len()) + self.keys.len()
     }
 }
 

@@ -29,6 +29,7 @@ pub mod log_service;
 pub mod machine;
 pub mod object;
 pub mod op;
+pub mod pin;
 pub mod record;
 pub mod response;
 pub mod rules;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::cluster::ClusterOp;
 use super::collection_op::{HashOp, SetOp};
 use super::key_op::{KeyOp, StrOp};
+use super::pin::LinkPin;
 use super::stream_op::{GroupOp, StreamOp};
 use crate::codec::Blob;
 
@@ -86,6 +87,18 @@ pub enum RecordOp {
     },
     /// Deletes every record and the events' history. Event ids go on from where they are.
     Clear,
+    /// Keeps a file where the tree has it, see [`super::pin`]. No event, and no change for clients. Refused when the
+    /// naming order or the rules have moved on.
+    Pin {
+        /// hashId of the file.
+        id: Blob,
+        /// The naming order under which the tree placed it.
+        order: u64,
+        /// Version of the rules under which the tree placed it.
+        rules: u64,
+        /// Where its links are; an empty folder leaves what an earlier pin says.
+        links: Vec<LinkPin>,
+    },
 }
 
 /// Operations on the hidden keyspace: no Redis command reaches it.
@@ -136,6 +149,11 @@ pub enum Guard {
     },
     /// No naming rules were ever set.
     NoRules,
+    /// The record is there, whatever its version (HTTP `If-Match: *`).
+    RecordPresent {
+        /// hashId of the file.
+        id: Blob,
+    },
 }
 
 impl Op {
@@ -157,7 +175,7 @@ impl Op {
             Op::System(SystemOp::Tick | SystemOp::SetFeatureLevel { .. }) => EACH,
             Op::Atomic { guards, ops } => {
                 let guard = |g: &Guard| match g {
-                    Guard::RecordAbsent { id } => id.len() + EACH,
+                    Guard::RecordAbsent { id } | Guard::RecordPresent { id } => id.len() + EACH,
                     Guard::RecordVersion { id, versions } => id.len() + versions.len() * 9 + EACH,
                     Guard::KeyVersion { key, .. } => key.len() + EACH,
                     Guard::NoRules => EACH,
@@ -181,6 +199,9 @@ impl RecordOp {
             RecordOp::AddMember { id, property, member } => id.len() + property.len() + member.len() + EACH,
             RecordOp::Delete { id } | RecordOp::List { id } | RecordOp::Unlist { id } => id.len(),
             RecordOp::Clear => 0,
+            RecordOp::Pin { id, links, .. } => {
+                id.len() + links.iter().map(|l| l.folder.len() + EACH).sum::<usize>() + 3 * EACH
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A record: one file's metadata, as one value in the store.
 //!
 //! ```text
-//! Record = header { inode, naming order, latest event, modification index, … } + properties sorted by name
+//! Record = header { inode, naming order, latest event, modification index, … } + properties sorted by name + pin
 //! Property = name, event id, modification index, expiry, value (inline, chunked, or a tombstone)
 //! ```
 //!
@@ -12,6 +12,7 @@
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 
+use super::pin::Pin;
 use crate::codec::{self, CodecError};
 
 /// Version byte in front of every stored record.
@@ -108,6 +109,8 @@ pub struct Record {
     pub header: Header,
     /// Properties, tombstones included, sorted by name.
     pub properties: Vec<Property>,
+    /// Where its file stays when it did not get the place it asked for. Goes away when `order` changes.
+    pub pin: Option<Box<Pin>>,
 }
 
 impl Record {
@@ -150,6 +153,7 @@ impl Record {
         let stored = StoredRecord {
             header: self.header,
             properties: self.properties.iter().map(StoredProperty::of).collect(),
+            pin: self.pin.clone(),
         };
         codec::encode_into(&stored, &mut out);
         Bytes::from(out)
@@ -163,7 +167,7 @@ impl Record {
         }
         let decoded: StoredRecord<'_> = codec::decode_borrowed(body)?;
         let properties = decoded.properties.into_iter().map(|p| p.into_owned(stored)).collect();
-        Ok(Self { header: decoded.header, properties })
+        Ok(Self { header: decoded.header, properties, pin: decoded.pin })
     }
 }
 
@@ -172,6 +176,7 @@ impl Record {
 struct StoredRecord<'a> {
     header: Header,
     properties: Vec<StoredProperty<'a>>,
+    pin: Option<Box<Pin>>,
 }
 
 /// The stored form of a property.
@@ -245,6 +250,7 @@ mod tests {
                 ..Header::default()
             },
             properties: Vec::new(),
+            pin: Some(Box::new(Pin { rules: 2, ..Pin::default() })),
         };
         for (name, value) in [
             ("title", Value::Inline(Bytes::from_static(b"Face/Off"))),

@@ -142,7 +142,7 @@ impl ServiceError {
 }
 
 /// The rules in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RulesView {
     /// Their text; `None` while nobody has set any and the default preset holds.
     pub text: Option<Bytes>,

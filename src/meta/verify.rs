@@ -14,6 +14,7 @@ use super::counters::Counters;
 use super::hash::StateHash;
 use super::layout;
 use super::rules::StoredRules;
+use super::service::RulesView;
 use super::snapshot;
 use super::state::Head;
 use super::store::StateStore;
@@ -23,8 +24,8 @@ use crate::limits;
 
 /// Sees the records of a store while they are verified. Called on one thread, in the order of the methods.
 pub trait Witness {
-    /// Before any record: the text of the rules in force, if there is one, and the log's time.
-    fn begin(&mut self, rules: Option<Bytes>, now_ms: u64);
+    /// Before any record: the rules in force and the log's time.
+    fn begin(&mut self, rules: RulesView, now_ms: u64);
 
     /// The next records: ids and stored forms, tombstones included. Not yet known to be true.
     fn records(&mut self, page: Vec<(Bytes, Bytes)>);
@@ -37,7 +38,7 @@ pub trait Witness {
 pub struct Nobody;
 
 impl Witness for Nobody {
-    fn begin(&mut self, _rules: Option<Bytes>, _now_ms: u64) {}
+    fn begin(&mut self, _rules: RulesView, _now_ms: u64) {}
 
     fn records(&mut self, _page: Vec<(Bytes, Bytes)>) {}
 
@@ -67,7 +68,7 @@ fn content_hash(store: &dyn StateStore, witness: &mut dyn Witness) -> Result<(St
         Some(stored) => decode_counters(&stored)?,
         None => Counters::default(),
     };
-    witness.begin(rules_text(store)?, counters.now_ms);
+    witness.begin(rules(store)?, counters.now_ms);
     let (mut system, mut user) = (StateHash::default(), StateHash::default());
     let mut from = Bytes::new();
     loop {
@@ -81,8 +82,8 @@ fn content_hash(store: &dyn StateStore, witness: &mut dyn Witness) -> Result<(St
     }
 }
 
-fn rules_text(store: &dyn StateStore) -> Result<Option<Bytes>, Fatal> {
-    let Some(stored) = store.get(layout::RULES)? else { return Ok(None) };
+fn rules(store: &dyn StateStore) -> Result<RulesView, Fatal> {
+    let Some(stored) = store.get(layout::RULES)? else { return Ok(RulesView::default()) };
     let rules = StoredRules::decode(&stored).map_err(|e| Fatal::with("decode the rules", e))?;
-    Ok(Some(rules.text.0))
+    Ok(RulesView { text: Some(rules.text.0), version: rules.version })
 }

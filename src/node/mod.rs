@@ -45,7 +45,7 @@ use crate::meta::store::shelf::DiskShelf;
 use crate::telemetry::Metrics;
 use crate::vfs::first_scan::FirstScan;
 use crate::vfs::follower::{FollowError, Follower};
-use crate::vfs::{Filesystem, Source, VirtualTree};
+use crate::vfs::{Filesystem, Source, VirtualTree, pinner};
 
 pub use self::formation::decide::Refused;
 use self::ground::Ground;
@@ -182,6 +182,7 @@ struct Node {
     observer: Arc<Observer>,
     ground: Ground,
     keeping: Vec<tokio::task::JoinHandle<()>>,
+    pinner: tokio::task::JoinHandle<()>,
     removed: CancellationToken,
 }
 
@@ -205,6 +206,7 @@ impl Node {
         let tree = Arc::new(VirtualTree::new(Source::new(&config.vfs.files)));
         let follower = Arc::new(start_follower(&service, &tree, &clock, first, since).await?);
         let mount = mount(&config, Arc::clone(&tree)).await?;
+        let pins = pinner::run(Arc::clone(&service), Arc::clone(&tree), replicator.status());
         let Membership { control, pulse, keeping, first } = member;
         let seen = observe::Seen {
             replicator: Arc::clone(&replicator),
@@ -229,7 +231,8 @@ impl Node {
         ground.routes.replace(http::router(handles));
         ground.announce(&config).map_err(|e| data_dir_error(&data_dir, e))?;
         tracing::info!(http = %addresses.http, data_dir = %data_dir.display(), "metad is ready");
-        Ok(Self { config, machine, replicator, follower, observer, ground, keeping, removed })
+        let pinner = tokio::spawn(pins);
+        Ok(Self { config, machine, replicator, follower, observer, ground, keeping, pinner, removed })
     }
 
     /// Waits for a signal, for the log's failure, or for the word that the cluster goes on without this node.
@@ -260,6 +263,7 @@ impl Node {
                 tracing::error!(%error, "housekeeping ended badly");
             }
         }
+        self.pinner.abort();
         let mount = self.observer.take_mount();
         let unmounted = blocking(move || mount.map_or(Ok(()), fuse::Mount::unmount)).await;
         self.replicator.stop().await;

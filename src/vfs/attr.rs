@@ -86,7 +86,7 @@ mod tests {
 
     fn record(properties: &[(&'static str, &'static str)]) -> Record {
         let header = Header { inode: 9, order: 4, order_ms: 1_700_000_000_999, ..Header::default() };
-        let mut record = Record { header, properties: Vec::new() };
+        let mut record = Record { header, ..Record::default() };
         for (name, value) in properties {
             record.put(Property {
                 name: Bytes::from_static(name.as_bytes()),

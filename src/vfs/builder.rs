@@ -141,12 +141,12 @@ impl<U: VfsUpdate> StreamingStateBuilder<U> {
         self.complete_or_delete(id, Some(Held::Lent(record)), now_ms);
     }
 
-    /// Takes one event at the log's time `now_ms`.
-    pub fn process(&mut self, change: &Change<'_>, now_ms: u64) {
+    /// Takes one event at the log's time `now_ms`. Answers whether it mattered.
+    pub fn process(&mut self, change: &Change<'_>, now_ms: u64) -> bool {
         self.stats.events_processed += 1;
         self.stats.last_event_id = self.stats.last_event_id.max(change.event);
         if !self.count(change.property) {
-            return;
+            return false;
         }
         match (change.kind, change.record) {
             (ChangeKind::Set, Some(record)) => {
@@ -157,9 +157,10 @@ impl<U: VfsUpdate> StreamingStateBuilder<U> {
             }
         }
         self.complete_or_delete(change.id, change.record.map(Held::Shared), now_ms);
+        true
     }
 
-    /// Takes the state of a record without an event: a record that vanished with all its events compacted.
+    /// Takes the state of a record without an event: one that was pinned, or one that vanished with all its events.
     pub fn sync(&mut self, id: &[u8], record: Option<&Arc<Record>>, now_ms: u64) {
         self.complete_or_delete(id, record.map(Held::Shared), now_ms);
     }

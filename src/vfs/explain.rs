@@ -113,13 +113,14 @@ mod tests {
     use crate::meta::record::{EventId, Header, Property};
     use crate::vfs::rule::RuleSet;
     use crate::vfs::source::Source;
+    use crate::vfs::tree_claim::Holder;
     use crate::vfs::tree_projection::{adopt, follow, scan};
     use bytes::Bytes;
     use std::sync::Arc;
 
     fn record(order: u64, properties: &[(&'static str, &'static str)]) -> Record {
         let header = Header { inode: 100 + order, order, ..Header::default() };
-        let mut record = Record { header, properties: Vec::new() };
+        let mut record = Record { header, ..Record::default() };
         for (name, value) in properties {
             let value = Value::Inline(Bytes::from_static(value.as_bytes()));
             let name = Bytes::from_static(name.as_bytes());
@@ -142,7 +143,7 @@ mod tests {
         let mut follow = follow(rules.clone(), Arc::clone(&tree));
         let first = record(1, &[("title", "Brazil"), ("filePath", "a.mkv")]);
         let second = record(2, &[("title", "Brazil"), ("filePath", "b.mkv")]);
-        let mut scan = scan(rules.clone());
+        let mut scan = scan(rules.clone(), 1);
         scan.scan(b"first", &first, 0);
         scan.scan(b"second", &second, 0);
         adopt(&mut follow, scan, 7);
@@ -152,7 +153,10 @@ mod tests {
         assert_eq!(story.places.len(), 1);
         let place = &story.places[0];
         assert_eq!(place.wanted, "Brazil.mkv");
-        assert_eq!(place.refused, [Refusal { name: "Brazil.mkv".into(), holder: Some("first".into()) }]);
+        assert_eq!(
+            place.refused,
+            [Refusal { name: "Brazil.mkv".into(), holder: Holder::File("first".into()) }]
+        );
         assert!(
             place.path.starts_with("/Movies/Brazil [") && place.path.ends_with("].mkv"),
             "{}",

@@ -70,6 +70,8 @@ pub struct FsTotals {
     pub bytes: u64,
     /// Index of the last log entry that the tree contains.
     pub applied_index: u64,
+    /// Every file stays where it is, whatever happens to others: none waits for its pin.
+    pub settled: bool,
 }
 
 /// A refusal of the filesystem.

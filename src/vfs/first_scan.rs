@@ -19,6 +19,7 @@ use super::rule::RuleSet;
 use super::tree_projection::{self, Scan};
 use crate::limits;
 use crate::meta::record::Record;
+use crate::meta::service::RulesView;
 use crate::meta::verify::Witness;
 
 /// Decoded records of one page.
@@ -52,11 +53,12 @@ impl FirstScan {
 }
 
 impl Witness for FirstScan {
-    fn begin(&mut self, rules: Option<Bytes>, now_ms: u64) {
+    fn begin(&mut self, rules: RulesView, now_ms: u64) {
         (self.running, self.finished) = (None, None);
         // Rules that cannot be read are the follower's to report.
-        let Some(rules) = parse(rules) else { return };
-        let scan = tree_projection::scan(Arc::clone(&rules) as Arc<dyn Placer>);
+        let version = rules.version;
+        let Some(rules) = parse(rules.text) else { return };
+        let scan = tree_projection::scan(Arc::clone(&rules) as Arc<dyn Placer>, version);
         let (pages, queue) = sync_channel(limits::FIRST_SCAN_PAGES_MAX);
         let thread = std::thread::Builder::new().name("vfs-first-scan".into());
         match thread.spawn(move || fill(scan, &queue, now_ms)) {
@@ -114,7 +116,7 @@ mod tests {
 
     fn stored(number: u64) -> (Bytes, Bytes) {
         let header = Header { inode: 100 + number, order: number, ..Header::default() };
-        let mut record = Record { header, properties: Vec::new() };
+        let mut record = Record { header, ..Record::default() };
         let value = Value::Inline(Bytes::from(format!("{number}.mkv")));
         let name = Bytes::from_static(b"filePath");
         record.put(Property { name, event: EventId::default(), mod_index: 1, expire_ms: 0, value });
@@ -123,7 +125,7 @@ mod tests {
 
     fn deleted() -> (Bytes, Bytes) {
         let header = Header { flags: Header::DELETED, ..Header::default() };
-        (Bytes::from_static(b"gone"), Record { header, properties: Vec::new() }.encode())
+        (Bytes::from_static(b"gone"), Record { header, ..Record::default() }.encode())
     }
 
     /// Paths of the tree that a first scan leads to.
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn what_was_verified_becomes_the_tree() {
         let mut first = FirstScan::default();
-        first.begin(None, 0);
+        first.begin(RulesView::default(), 0);
         for page in 0..40 {
             first.records(vec![stored(2 * page), stored(2 * page + 1), deleted()]);
         }
@@ -150,18 +152,18 @@ mod tests {
     #[test]
     fn what_was_not_verified_or_cannot_be_read_is_no_scan() {
         let mut unverified = FirstScan::default();
-        unverified.begin(None, 0);
+        unverified.begin(RulesView::default(), 0);
         unverified.records(vec![stored(1)]);
         assert_eq!(paths(unverified), None);
 
         let mut damaged = FirstScan::default();
-        damaged.begin(None, 0);
+        damaged.begin(RulesView::default(), 0);
         damaged.records(vec![stored(1), (Bytes::from_static(b"id"), Bytes::from_static(b"\xff"))]);
         damaged.verified(1);
         assert_eq!(paths(damaged), None);
 
         let mut lawless = FirstScan::default();
-        lawless.begin(Some(Bytes::from_static(b"no rules")), 0);
+        lawless.begin(RulesView { text: Some(Bytes::from_static(b"no rules")), version: 1 }, 0);
         lawless.records(vec![stored(1)]);
         lawless.verified(1);
         assert_eq!(paths(lawless), None);

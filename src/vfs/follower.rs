@@ -36,7 +36,7 @@ use crate::limits;
 use crate::meta::event::EventKind;
 use crate::meta::feed::{ChangeSet, FeedReader, Followed};
 use crate::meta::record::Record;
-use crate::meta::service::{MetadataService, ServiceError};
+use crate::meta::service::{MetadataService, RulesView, ServiceError};
 
 /// Why a tree could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -171,8 +171,8 @@ impl Inner {
         moving.stale = true;
         loop {
             let mut reader = self.service.watch();
-            let rules = self.rules_in_force()?;
-            let mut scan = tree_projection::scan(Arc::clone(&rules) as Arc<dyn Placer>);
+            let (rules, version) = self.rules_in_force()?;
+            let mut scan = tree_projection::scan(Arc::clone(&rules) as Arc<dyn Placer>, version);
             let mut meanwhile = Meanwhile::default();
             let Some(index) = self.scan_all(&mut scan, &mut reader, &mut meanwhile)? else { continue };
             if !meanwhile.take(reader.wait_until(index))? {
@@ -205,11 +205,14 @@ impl Inner {
         Some(self.refreshed_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0)
     }
 
-    fn rules_in_force(&self) -> Result<Arc<RuleSet>, FollowError> {
-        let Some(text) = self.service.rules()?.text else { return Ok(Arc::new(RuleSet::default())) };
+    /// The rules and their version.
+    fn rules_in_force(&self) -> Result<(Arc<RuleSet>, u64), FollowError> {
+        let RulesView { text: Some(text), version } = self.service.rules()? else {
+            return Ok((Arc::default(), 0));
+        };
         let text = std::str::from_utf8(&text).map_err(|e| FollowError::Rules(e.to_string()))?;
         let rules = RuleSet::parse(text).map_err(|e| FollowError::Rules(e.to_string()))?;
-        Ok(Arc::new(rules))
+        Ok((Arc::new(rules), version))
     }
 
     /// Feeds all records to the scan; the index at its end, or `None` when it must be done again.
@@ -263,19 +266,32 @@ impl Meanwhile {
     }
 }
 
-/// Hands the events of a set to the builder, each with its record as it is after the set.
+/// A record's id and its image; `None` for gone.
+type Changed = (Bytes, Option<Arc<Record>>);
+
+/// Hands the events of a set to the builder, each with its record as it is after the set; then the pinned records that
+/// no event has placed: a pin has none, and may share its entry with a write that no rule asks for.
 fn process(follow: &mut Follow, set: &ChangeSet) {
-    let mut records: Vec<&(Bytes, Option<Arc<Record>>)> = set.records.iter().collect();
-    records.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let mut records: Vec<(&Changed, bool)> = set.records.iter().map(|r| (r, false)).collect();
+    records.sort_unstable_by(|(a, _), (b, _)| a.0.cmp(&b.0));
     for event in &set.events {
-        let found = records.binary_search_by(|(id, _)| id.cmp(&event.record));
-        let record = found.ok().and_then(|at| records[at].1.as_ref());
+        let found = records.binary_search_by(|((id, _), _)| id.cmp(&event.record)).ok();
+        let record = found.and_then(|at| records[at].0.1.as_ref());
         let kind = match event.kind {
             EventKind::Set => ChangeKind::Set,
             EventKind::Del => ChangeKind::Del,
         };
         let (id, property) = (event.record.as_ref(), event.property.as_ref());
-        follow.process(&Change { event: event.id, kind, id, property, record }, set.now_ms);
+        let change = Change { event: event.id, kind, id, property, record };
+        let placed = follow.process(&change, set.now_ms);
+        if let Some(at) = found {
+            records[at].1 |= placed;
+        }
+    }
+    for ((id, record), _) in records.into_iter().filter(|(_, placed)| !placed) {
+        if record.as_ref().is_some_and(|record| record.pin.is_some()) {
+            follow.sync(id, record.as_ref(), set.now_ms);
+        }
     }
 }
 

@@ -32,6 +32,7 @@ use super::tree_node::{Children, DirNode, FileNode, Link, NOWHERE, ROOT};
 use super::tree_spelling::Spellings;
 use super::tree_table::{Slab, SlotTable};
 use crate::limits::{FILE_LINKS_MAX, SOURCE_PATH_BYTES_MAX, TREE_DEPTH_MAX};
+use crate::meta::pin::LinkPin;
 
 /// Widths of the two hashes. Tests narrow them to make clashes happen.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,8 @@ impl Default for Tree {
 #[derive(Debug)]
 struct Place<'p> {
     dirs: Vec<Cow<'p, str>>,
+    /// First candidate of the name that it may have.
+    from: u16,
     name: Cow<'p, str>,
     suffix_len: usize,
     labels: Vec<u8>,
@@ -115,9 +118,10 @@ impl Tree {
     }
 
     /// Puts a file where the rules want it, or moves it there. `source` is its `filePath` as stored. Of several
-    /// placements in one directory the first counts.
-    pub fn place(&mut self, id: &[u8], source: &[u8], facts: Facts, wishes: &[Wish]) {
-        let places = safe_places(wishes);
+    /// placements in one directory the first counts. `pins` tells, by number of the link, where it stays.
+    pub fn place(&mut self, id: &[u8], source: &[u8], facts: Facts, wishes: &[Wish], pins: &[LinkPin]) {
+        let mut places = safe_places(wishes);
+        places.iter_mut().zip(pins).for_each(|(place, pin)| place.pin(pin));
         let text = block(id, source, &places);
         match self.file_slot(id) {
             Some(file) if self.is_at(file, facts, &places) => self.update(file, facts, text, source),
@@ -145,7 +149,7 @@ impl Tree {
     }
 
     fn add(&mut self, id: &[u8], source: &[u8], facts: Facts, text: Box<[u8]>, places: &[Place<'_>]) {
-        let nowhere = Link { dir: NOWHERE, held: 0, name_len: 0, suffix_len: 0, labels_len: 0 };
+        let nowhere = Link { dir: NOWHERE, held: 0, from: 0, labels_len: 0, name_len: 0, suffix_len: 0 };
         self.text_bytes += text.len();
         let file = self.files.insert(FileNode {
             inode: facts.inode,
@@ -165,13 +169,14 @@ impl Tree {
             let dir = self.make_dirs(place.dirs.iter().map(AsRef::as_ref), self.rank(file), n);
             let link = Link {
                 dir,
-                held: 0,
-                name_len: short(place.name.len()),
-                suffix_len: short(place.suffix_len),
+                held: place.from,
+                from: place.from,
                 labels_len: short(place.labels.len()),
+                name_len: tiny(place.name.len()),
+                suffix_len: tiny(place.suffix_len),
             };
             self.push_link(file, n, link);
-            self.settle(file, dir, 0);
+            self.settle(file, dir, place.from);
             self.count_in(dir, facts.order_s);
         }
         if !places.is_empty() {
@@ -231,6 +236,7 @@ impl Tree {
             && links.iter().zip(places).all(|(link, place)| {
                 let (name, labels) = self.name_and_labels(file, link.dir);
                 *name == *place.name
+                    && link.from == place.from
                     && usize::from(link.suffix_len) == place.suffix_len
                     && *labels == *place.labels
                     && self.is_path(link.dir, &place.dirs)
@@ -335,6 +341,18 @@ impl Tree {
     }
 }
 
+impl<'p> Place<'p> {
+    /// Keeps the place where a pin says. A pin for another folder is none: pins are for one outcome of the rules.
+    fn pin(&mut self, pin: &'p LinkPin) {
+        let folder: Vec<Cow<'p, str>> = pin.folder.split('/').filter(|c| !c.is_empty()).map(legal).collect();
+        if folder.is_empty() {
+            self.from = pin.candidate;
+        } else if same_directory(&folder, &self.dirs) {
+            (self.dirs, self.from) = (folder, pin.candidate);
+        }
+    }
+}
+
 /// Placements as legal components, at most one per directory.
 fn safe_places(wishes: &[Wish]) -> Vec<Place<'_>> {
     let mut places: Vec<Place<'_>> = Vec::with_capacity(wishes.len());
@@ -346,7 +364,7 @@ fn safe_places(wishes: &[Wish]) -> Vec<Place<'_>> {
         if places.iter().all(|p| !same_directory(&p.dirs, &dirs)) {
             let suffix_len = safe_suffix(&name, wish.suffix_len);
             let labels = pack_labels(wish.labels.iter().map(String::as_str));
-            places.push(Place { dirs, name, suffix_len, labels });
+            places.push(Place { dirs, from: 0, name, suffix_len, labels });
         }
     }
     places
@@ -379,6 +397,10 @@ fn block(id: &[u8], source: &[u8], places: &[Place<'_>]) -> Box<[u8]> {
 /// A path longer than the system's limit cannot be opened: one byte more than the limit keeps it so.
 fn kept_source(source: &[u8]) -> &[u8] {
     &source[..source.len().min(SOURCE_PATH_BYTES_MAX + 1)]
+}
+
+fn tiny(len: usize) -> u8 {
+    u8::try_from(len).expect("names have at most 255 bytes")
 }
 
 fn short(len: usize) -> u16 {

@@ -3,7 +3,8 @@
 //! Every directory is a small market. Each file that the rules put there has a list of names it would take, best
 //! first (`tree_name`), and a rank: (naming order, inode). **The outcome is what falls out when files are asked one by
 //! one in order of rank and each takes its best name that is still free.** Directories are asked before all files: a
-//! folder keeps its name and a file of the same name moves aside.
+//! folder keeps its name and a file of the same name moves aside. A pinned file's list begins with the name that it got
+//! (`meta::pin`): it asks for nothing better.
 //!
 //! It is kept up to date without asking everybody again (deferred acceptance; all files agree on the ranks, so there
 //! is exactly one stable outcome, whatever the order of arrival):
@@ -11,20 +12,20 @@
 //! * a name that becomes free goes to the first in rank among those who were refused it (`waiting`), whose old name
 //!   becomes free in turn.
 //!
-//! Consequences. A newcomer has the latest rank (orders come from a counter), so adding or changing a file moves no
-//! other file. Two things do move one: taking away an earlier contender (a later one is promoted), and a new *folder*
-//! with the name of an existing file.
+//! Consequences. A newcomer has the latest rank (orders come from a counter), so adding a file moves no other file. Once
+//! everybody in `waiting` is pinned (`tree_pins`), taking a file away or changing it moves no other either: nobody waits
+//! for what it leaves. One thing does move a file: a new *folder* with its very name.
 //!
 //! Not here: names themselves, directories (`tree_dirs`).
 //! Must always hold: at most one entry per comparison key and directory; a file is in `waiting` for exactly the
-//! candidates before the one it holds; a file has at most one link per directory.
+//! candidates from its first one to before the one it holds; a file has at most one link per directory.
 
 use std::borrow::Cow;
 
 use super::cookie::{cookie, key};
 use super::tree::Tree;
 use super::tree_name::candidate;
-use super::tree_node::{Child, Node};
+use super::tree_node::{Child, Link, Node};
 
 /// A file that would rather have a name that somebody of earlier rank, or a folder, holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +35,7 @@ pub(super) struct Waiting {
     name_hash: u64,
     order: u64,
     inode: u64,
-    file: u32,
+    pub(super) file: u32,
     candidate: u16,
 }
 
@@ -43,17 +44,31 @@ pub(super) struct Waiting {
 pub struct Refusal {
     /// The name.
     pub name: String,
-    /// hashId of the file that has it or a name that clients cannot tell from it; `None` for a folder.
-    pub holder: Option<String>,
+    /// Who has it, or a name that clients cannot tell from it.
+    pub holder: Holder,
+}
+
+/// Who has a name that a file did not get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The file with this hashId.
+    File(String),
+    /// A folder.
+    Folder,
+    /// Nobody any more: the file stays where it is all the same.
+    Nobody,
 }
 
 impl Tree {
     /// Better names that a file was refused in a directory, best first.
     pub(super) fn refusals(&self, file: u32, dir: u32) -> Vec<Refusal> {
         let refused = (0..self.link_in(file, dir).held).map(|k| self.candidate_in(file, dir, k).into_owned());
-        let holder = |name: &str| match self.find(dir, &key(name))?.1.node() {
-            Node::File(holder) => Some(String::from_utf8_lossy(self.files[holder].id()).into_owned()),
-            Node::Dir(_) => None,
+        let holder = |name: &str| match self.find(dir, &key(name)).map(|(_, child)| child.node()) {
+            Some(Node::File(holder)) => {
+                Holder::File(String::from_utf8_lossy(self.files[holder].id()).into_owned())
+            }
+            Some(Node::Dir(_)) => Holder::Folder,
+            None => Holder::Nobody,
         };
         refused.map(|name| Refusal { holder: holder(&name), name }).collect()
     }
@@ -177,8 +192,8 @@ impl Tree {
 
     /// Takes a file's name and its place in all queues of a directory, and passes the name on.
     pub(super) fn withdraw(&mut self, file: u32, dir: u32) {
-        let held = self.link_in(file, dir).held;
-        self.stop_waiting(file, dir, 0, held);
+        let Link { from, held, .. } = self.link_in(file, dir);
+        self.stop_waiting(file, dir, from, held);
         let name_key = key(&self.name_in(file, dir)).into_owned();
         let (at, child) = self.find(dir, &name_key).expect("a settled file is in its directory");
         self.detach(dir, at, child);

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use parking_lot::{RwLock, RwLockReadGuard};
+use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::filesystem::{Attr, DirEntry, Filesystem, FsError, FsTotals, NodeKind, OpenFile, ROOT_INODE};
@@ -15,6 +16,7 @@ use super::tree::Tree;
 use super::tree_diff::TreeDiff;
 use super::tree_read::join;
 use crate::limits::LISTING_PAGE_ENTRIES;
+use crate::meta::op::Op;
 
 /// Characters of hashId in an ETag: all 62 of a midhash256 but its end, far more than 128 bits of it.
 const ETAG_ID_CHARS: usize = 40;
@@ -24,6 +26,8 @@ const ETAG_ID_CHARS: usize = 40;
 struct Published {
     tree: Tree,
     applied_index: u64,
+    /// Version of the rules that the tree follows.
+    rules: u64,
 }
 
 /// What an open found: the size that metadata stated then, and the real one.
@@ -57,6 +61,8 @@ pub struct VirtualTree {
     /// By inode; only files whose size differs from what metadata states.
     corrections: RwLock<BTreeMap<u64, Correction>>,
     source: Source,
+    /// The index of the published tree: for those who wait for it.
+    published_index: watch::Sender<u64>,
 }
 
 /// A read lock on the tree: for questions that [`Filesystem`] does not have. Drop it soon.
@@ -73,12 +79,24 @@ impl std::ops::Deref for TreeRead<'_> {
 impl VirtualTree {
     /// An empty tree over a source of bytes.
     pub fn new(source: Source) -> Self {
-        Self { published: RwLock::default(), corrections: RwLock::default(), source }
+        let published_index = watch::Sender::new(0);
+        Self { published: RwLock::default(), corrections: RwLock::default(), source, published_index }
     }
 
     /// A look at the whole tree.
     pub fn read(&self) -> TreeRead<'_> {
         TreeRead(self.published.read())
+    }
+
+    /// Index of the log that the published tree reflects, each time that one is published.
+    pub fn published(&self) -> watch::Receiver<u64> {
+        self.published_index.subscribe()
+    }
+
+    /// At most `max` files that hold their places only as long as nobody else changes, as operations that keep them.
+    pub fn unpinned(&self, max: usize) -> Vec<Op> {
+        let published = self.published.read();
+        published.tree.unpinned(max, published.rules)
     }
 
     /// Where the bytes of files come from.
@@ -94,24 +112,27 @@ impl VirtualTree {
         published.applied_index = applied_index;
         let diff = published.tree.finish();
         drop(published);
+        self.published_index.send_replace(applied_index);
         self.forget_corrections(&diff);
         diff
     }
 
     /// Publishes the first tree. Nobody has seen a name before it, so there is nothing to compare.
-    pub(super) fn begin(&self, applied_index: u64, mut tree: Tree) {
+    pub(super) fn begin(&self, applied_index: u64, rules: u64, mut tree: Tree) {
         tree.finish();
-        *self.published.write() = Published { tree, applied_index };
+        *self.published.write() = Published { tree, applied_index, rules };
+        self.published_index.send_replace(applied_index);
     }
 
     /// Puts a whole new tree in place in one step. For the one writer: the trees are compared before, without the lock
     /// that keeps readers out, and the old one is freed after.
-    pub(super) fn replace(&self, applied_index: u64, mut tree: Tree) -> TreeDiff {
+    pub(super) fn replace(&self, applied_index: u64, rules: u64, mut tree: Tree) -> TreeDiff {
         tree.finish();
         let diff = Tree::compare(&self.published.read().tree, &tree);
         let mut published = self.published.write();
-        let old = std::mem::replace(&mut *published, Published { tree, applied_index });
+        let old = std::mem::replace(&mut *published, Published { tree, applied_index, rules });
         drop(published);
+        self.published_index.send_replace(applied_index);
         drop(old);
         self.forget_corrections(&diff);
         diff
@@ -265,7 +286,8 @@ impl Filesystem for VirtualTree {
     fn totals(&self) -> FsTotals {
         let published = self.published.read();
         let (files, directories, bytes) = published.tree.totals();
-        FsTotals { files, directories, bytes, applied_index: published.applied_index }
+        let settled = published.tree.is_settled();
+        FsTotals { files, directories, bytes, applied_index: published.applied_index, settled }
     }
 }
 
@@ -321,7 +343,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a"), b"12345").unwrap();
         let fs = VirtualTree::new(Source::new(dir.path()));
-        let state = |size| fs.apply(1, |tree| tree.place(b"id", b"a", facts(9, size), &wish("Movies/A")));
+        let state =
+            |size| fs.apply(1, |tree| tree.place(b"id", b"a", facts(9, size), &wish("Movies/A"), &[]));
         state(0);
         assert_eq!(fs.attr(9).unwrap().size, 0);
         let opened = fs.open(9).unwrap();
@@ -339,7 +362,7 @@ mod tests {
     #[test]
     fn missing_bytes_are_a_fault_and_never_not_found() {
         let fs = VirtualTree::new(Source::new("/nonexistent"));
-        fs.apply(1, |tree| tree.place(b"id", b"../../etc/passwd", facts(9, 1), &wish("A")));
+        fs.apply(1, |tree| tree.place(b"id", b"../../etc/passwd", facts(9, 1), &wish("A"), &[]));
         assert!(matches!(fs.open(9), Err(FsError::Io(_))));
         assert!(matches!(fs.open(ROOT_INODE), Err(FsError::IsDirectory)));
         assert!(matches!(fs.open(10), Err(FsError::NotFound)));
@@ -351,7 +374,7 @@ mod tests {
         let publish = |round: u64| {
             fs.apply(round, |tree| {
                 for n in 0..20 {
-                    tree.place(&[n], b"s", facts(100 + u64::from(n), 1), &wish(&format!("{round}/{n}")));
+                    tree.place(&[n], b"s", facts(100 + u64::from(n), 1), &wish(&format!("{round}/{n}")), &[]);
                 }
             })
         };
@@ -391,7 +414,7 @@ mod tests {
         let count = LISTING_PAGE_ENTRIES as u64 * 2 + 1;
         fs.apply(1, |tree| {
             for n in 0..count {
-                tree.place(&n.to_le_bytes(), b"s", facts(100 + n, 1), &wish(&format!("All/{n:08}")));
+                tree.place(&n.to_le_bytes(), b"s", facts(100 + n, 1), &wish(&format!("All/{n:08}")), &[]);
             }
         });
         let files = fs.files();
@@ -419,7 +442,7 @@ mod tests {
                     format!("TV/Show {}/Season 01/Show {} - S01E{n} - Some Episode Title.mkv", n / 40, n / 40)
                 }
             };
-            tree.place(id.as_bytes(), source.as_bytes(), facts(100 + n, 1), &wish(&path));
+            tree.place(id.as_bytes(), source.as_bytes(), facts(100 + n, 1), &wish(&path), &[]);
         }
         tree.finish();
         let bytes = tree.memory_bytes() as u64 / count;

@@ -27,12 +27,14 @@ pub(super) struct Link {
     pub(super) dir: u32,
     /// Which candidate of its name it holds; 0 is the clean name.
     pub(super) held: u16,
-    /// Bytes of the clean name.
-    pub(super) name_len: u16,
-    /// Bytes at the end of the clean name that a label goes in front of.
-    pub(super) suffix_len: u16,
+    /// The first candidate that it may have: its pin's.
+    pub(super) from: u16,
     /// Bytes of its labels, each with its end.
     pub(super) labels_len: u16,
+    /// Bytes of the clean name.
+    pub(super) name_len: u8,
+    /// Bytes at the end of the clean name that a label goes in front of.
+    pub(super) suffix_len: u8,
 }
 
 /// A file. Links after the first are in a side table of the tree, because most files have one.

@@ -12,7 +12,14 @@ use super::builder::{Held, Placer, StreamingStateBuilder, VfsUpdate, Wish};
 use super::tree::Tree;
 use super::tree_diff::TreeDiff;
 use super::tree_fs::VirtualTree;
+use crate::meta::pin::LinkPin;
 use crate::meta::record::Record;
+
+/// Rules and the version that pins name them by.
+struct InForce {
+    placer: Arc<dyn Placer>,
+    version: u64,
+}
 
 /// A file ready to be put into the tree.
 #[derive(Debug)]
@@ -20,25 +27,29 @@ struct Placed {
     source: Box<[u8]>,
     facts: Facts,
     wishes: Vec<Wish>,
+    /// Where it stays; empty when nothing holds it.
+    pins: Vec<LinkPin>,
 }
 
 impl Placed {
-    fn of(placer: &dyn Placer, record: &Record, now_ms: u64) -> Self {
+    fn of(rules: &InForce, record: &Record, now_ms: u64) -> Self {
         let source = source_path(record, now_ms).unwrap_or_default().into();
-        Self { source, facts: Facts::of(record, now_ms), wishes: placer.place(record, now_ms) }
+        let pin = record.pin.as_ref().filter(|pin| pin.rules == rules.version);
+        let pins = pin.map(|pin| pin.links.clone()).unwrap_or_default();
+        Self { source, facts: Facts::of(record, now_ms), wishes: rules.placer.place(record, now_ms), pins }
     }
 }
 
 /// Fills a new tree from a scan, aside, for [`Projection::replace`]: at the start, after a rule change, after a lag.
 pub struct Fresh {
-    placer: Arc<dyn Placer>,
+    rules: InForce,
     tree: Tree,
 }
 
 impl Fresh {
-    /// An empty tree under these rules.
-    pub fn new(placer: Arc<dyn Placer>) -> Self {
-        Self { placer, tree: Tree::default() }
+    /// An empty tree under these rules of this version.
+    pub fn new(placer: Arc<dyn Placer>, version: u64) -> Self {
+        Self { rules: InForce { placer, version }, tree: Tree::default() }
     }
 }
 
@@ -53,8 +64,8 @@ impl VfsUpdate for Fresh {
 
     fn on_file_complete(&mut self, id: &[u8], record: Held<'_>, now_ms: u64) -> bool {
         let new = !self.tree.contains(id);
-        let placed = Placed::of(&*self.placer, record.record(), now_ms);
-        self.tree.place(id, &placed.source, placed.facts, &placed.wishes);
+        let placed = Placed::of(&self.rules, record.record(), now_ms);
+        self.tree.place(id, &placed.source, placed.facts, &placed.wishes, &placed.pins);
         new
     }
 }
@@ -64,7 +75,7 @@ type LastState = Option<(Arc<Record>, u64)>;
 
 /// Follows changes: gathers a batch, then applies it to the published tree in one step.
 pub struct Projection {
-    placer: Arc<dyn Placer>,
+    rules: InForce,
     published: Arc<VirtualTree>,
     /// Files of the batch by hashId. Ordered, so that nothing depends on arrival.
     batch: BTreeMap<Box<[u8]>, LastState>,
@@ -73,7 +84,7 @@ pub struct Projection {
 impl Projection {
     /// A projection onto a published tree.
     pub fn new(placer: Arc<dyn Placer>, published: Arc<VirtualTree>) -> Self {
-        Self { placer, published, batch: BTreeMap::new() }
+        Self { rules: InForce { placer, version: 0 }, published, batch: BTreeMap::new() }
     }
 
     /// Publishes the batch: readers see the tree before it or after it. `applied_index` is the log index that the tree
@@ -83,14 +94,14 @@ impl Projection {
         let placed: Vec<_> = batch
             .into_iter()
             .map(|(id, state)| {
-                let placed = state.map(|(record, now_ms)| Placed::of(&*self.placer, &record, now_ms));
+                let placed = state.map(|(record, now_ms)| Placed::of(&self.rules, &record, now_ms));
                 (id, placed)
             })
             .collect();
         self.published.apply(applied_index, |tree| {
             for (id, placed) in &placed {
                 match placed {
-                    Some(p) => tree.place(id, &p.source, p.facts, &p.wishes),
+                    Some(p) => tree.place(id, &p.source, p.facts, &p.wishes, &p.pins),
                     None => {
                         tree.remove(id);
                     }
@@ -101,16 +112,17 @@ impl Projection {
 
     /// Publishes the first tree, and takes over its rules. Nothing was followed before it.
     fn begin(&mut self, fresh: Fresh, applied_index: u64) {
-        self.placer = fresh.placer;
-        self.published.begin(applied_index, fresh.tree);
+        self.published.begin(applied_index, fresh.rules.version, fresh.tree);
+        self.rules = fresh.rules;
     }
 
     /// Publishes a whole new tree in one step, and takes over its rules. What the batch held is dropped: the new tree is
     /// newer.
     pub fn replace(&mut self, fresh: Fresh, applied_index: u64) -> TreeDiff {
         self.batch.clear();
-        self.placer = fresh.placer;
-        self.published.replace(applied_index, fresh.tree)
+        let diff = self.published.replace(applied_index, fresh.rules.version, fresh.tree);
+        self.rules = fresh.rules;
+        diff
     }
 }
 
@@ -141,10 +153,10 @@ pub type Follow = StreamingStateBuilder<Projection>;
 /// The builder that scans, as the follower fills it.
 pub type Scan = StreamingStateBuilder<Fresh>;
 
-/// A builder that scans records into a new tree.
-pub fn scan(placer: Arc<dyn Placer>) -> Scan {
+/// A builder that scans records into a new tree, under rules of this version.
+pub fn scan(placer: Arc<dyn Placer>, version: u64) -> Scan {
     let relevant = placer.properties();
-    StreamingStateBuilder::new(Fresh::new(placer), relevant)
+    StreamingStateBuilder::new(Fresh::new(placer, version), relevant)
 }
 
 /// A builder that follows changes into a published tree. Until the first [`adopt`] it knows no file.

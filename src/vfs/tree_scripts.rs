@@ -18,6 +18,7 @@ use super::rule::Explanation;
 use super::source::Source;
 use super::tree_fs::VirtualTree;
 use super::tree_projection::{Follow, adopt, follow, scan};
+use crate::meta::op::{Op, RecordOp};
 use crate::meta::record::{EventId, Header, Property, Record, Value};
 
 /// Templates such as `Movies/{title}/{title}.mkv`, one per view; a view applies when all its fields are there.
@@ -60,6 +61,8 @@ fn fields(template: &str) -> Vec<String> {
 struct Runner {
     records: Vec<(String, Record)>,
     counter: u64,
+    /// Version of the rules.
+    rules: u64,
     now_ms: u64,
     tree: Arc<VirtualTree>,
     follow: Follow,
@@ -70,7 +73,7 @@ impl Runner {
         let tree = Arc::new(VirtualTree::new(Source::new("/files")));
         let placer = Arc::new(Templates(vec!["{title}.mkv".into()]));
         let follow = follow(placer, Arc::clone(&tree));
-        Self { records: Vec::new(), counter: 1, now_ms: 1_000_000, tree, follow }
+        Self { records: Vec::new(), counter: 1, rules: 0, now_ms: 1_000_000, tree, follow }
     }
 
     fn record(&mut self, id: &str) -> &mut Record {
@@ -79,7 +82,7 @@ impl Runner {
             None => {
                 self.counter += 1;
                 let header = Header { inode: self.counter, ..Header::default() };
-                self.records.push((id.into(), Record { header, properties: Vec::new() }));
+                self.records.push((id.into(), Record { header, ..Record::default() }));
                 self.records.len() - 1
             }
         };
@@ -95,6 +98,7 @@ impl Runner {
         let record = self.record(id);
         if moves || record.header.order == 0 {
             (record.header.order, record.header.order_ms) = (order, now_ms);
+            record.pin = None;
         }
         record.header.event = event;
         for (name, value) in properties {
@@ -108,6 +112,18 @@ impl Runner {
             let (id, property) = (id.as_bytes(), name.as_bytes());
             self.follow.process(&Change { event, kind, id, property, record: Some(&after) }, now_ms);
         }
+    }
+
+    fn pin(&mut self) -> Result<(), Box<dyn Error>> {
+        for op in self.tree.unpinned(usize::MAX) {
+            let Op::Record(RecordOp::Pin { id, rules, links, .. }) = op else { return Err("no pin".into()) };
+            let record = self.record(std::str::from_utf8(&id)?);
+            let before = record.pin.take().map(|pin| *pin).unwrap_or_default();
+            record.pin = Some(Box::new(before.renewed(rules, links)));
+            let record = Arc::new(record.clone());
+            self.follow.sync(&id, Some(&record), self.now_ms);
+        }
+        Ok(())
     }
 
     fn commit(&mut self) -> String {
@@ -198,13 +214,16 @@ impl goldenscript::Runner for Runner {
                 while let Some(view) = args.next_pos() {
                     views.push(view.to_owned());
                 }
-                let mut scan = scan(Arc::new(Templates(views)));
+                self.rules += 1;
+                let mut scan = scan(Arc::new(Templates(views)), self.rules);
                 for (id, record) in &self.records {
                     scan.scan(id.as_bytes(), record, self.now_ms);
                 }
                 let diff = adopt(&mut self.follow, scan, self.counter);
                 writeln!(out, "{} names changed", diff.names())?;
             }
+            // What the pinner does: every file that holds its place only for now is pinned.
+            "pin" => self.pin()?,
             "commit" => out = self.commit(),
             "tree" => self.show("", &mut out),
             "stats" => {

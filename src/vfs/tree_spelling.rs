@@ -8,20 +8,20 @@
 //! Must always hold: `contested` is set exactly on directories that have a list; a list names every link below its
 //! directory and at least two spellings; the directory's name is that of the list's first link.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::tree::Tree;
 use super::tree_node::{Child, Node, ROOT};
 
 /// Rank of a file, then which of its links: who decides first.
-type LinkRank = (u64, u64, usize);
+pub(super) type LinkRank = (u64, u64, usize);
 
 /// Who wants which spelling of one directory.
 #[derive(Debug, Default)]
 pub(super) struct Spellings {
     wanted: BTreeMap<LinkRank, Arc<str>>,
-    votes: BTreeMap<Arc<str>, usize>,
+    votes: BTreeMap<Arc<str>, BTreeSet<LinkRank>>,
 }
 
 impl Spellings {
@@ -30,17 +30,28 @@ impl Spellings {
             Some((known, _)) => Arc::clone(known),
             None => Arc::from(name),
         };
-        *self.votes.entry(Arc::clone(&name)).or_default() += 1;
+        self.votes.entry(Arc::clone(&name)).or_default().insert(rank);
         self.wanted.insert(rank, name);
     }
 
     fn remove(&mut self, rank: LinkRank) {
         let name = self.wanted.remove(&rank).expect("a contested directory lists every link below");
         let votes = self.votes.get_mut(&name).expect("every listed spelling is counted");
-        *votes -= 1;
-        if *votes == 0 {
+        votes.remove(&rank);
+        if votes.is_empty() {
             self.votes.remove(&name);
         }
+    }
+}
+
+impl Spellings {
+    /// Links that want another spelling than `name`.
+    pub(super) fn others<'s>(&'s self, name: &'s str) -> impl Iterator<Item = LinkRank> + 's {
+        self.votes
+            .iter()
+            .filter(move |(spelled, _)| ***spelled != *name)
+            .flat_map(|(_, links)| links)
+            .copied()
     }
 }
 

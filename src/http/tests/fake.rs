@@ -76,6 +76,7 @@ impl State {
     fn holds(&self, guard: &Guard) -> bool {
         match guard {
             Guard::RecordAbsent { id } => !self.records.contains_key(&id.0),
+            Guard::RecordPresent { id } => self.records.contains_key(&id.0),
             Guard::RecordVersion { id, versions } => {
                 self.records.get(&id.0).is_some_and(|(_, version)| versions.contains(version))
             }
@@ -122,7 +123,7 @@ impl State {
                 self.records.clear();
                 Response::Done
             }
-            RecordOp::List { .. } | RecordOp::Unlist { .. } => Response::Done,
+            RecordOp::List { .. } | RecordOp::Unlist { .. } | RecordOp::Pin { .. } => Response::Done,
         }
     }
 
@@ -177,7 +178,7 @@ impl FakeService {
                 mod_index: *version,
                 ..Header::default()
             };
-            let mut record = Record { header, properties: Vec::new() };
+            let mut record = Record { header, ..Record::default() };
             for (name, value) in properties {
                 let value = Value::Inline(value.clone());
                 let event = EventId { ms: EPOCH_MS + version, seq: 0 };

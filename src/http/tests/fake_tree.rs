@@ -31,7 +31,7 @@ impl FakeKeeper {
 impl TreeKeeper for FakeKeeper {
     fn refresh(&self) -> Fut<'_, Result<(), FsError>> {
         let rules = self.rules();
-        let mut scanned = scan(rules.clone());
+        let mut scanned = scan(rules.clone(), 1);
         for (id, record) in self.service.stored_records() {
             scanned.scan(&id, &record, EPOCH_MS);
         }

@@ -85,7 +85,8 @@ fn hand_over_once(tx: &mut Tx<'_>, hand_over: HandOver) -> Result<(OpId, Option<
 fn is_repeatable(op: &Op) -> bool {
     use super::op::RecordOp;
     match op {
-        Op::Record(RecordOp::Put { .. } | RecordOp::Clear) | Op::System(SystemOp::Tick) => true,
+        Op::Record(RecordOp::Put { .. } | RecordOp::Clear | RecordOp::Pin { .. })
+        | Op::System(SystemOp::Tick) => true,
         Op::Key(_) | Op::Str(_) | Op::Hash(_) | Op::Set(_) | Op::Stream(_) | Op::Group(_) => false,
         Op::Record(
             RecordOp::Remove { .. }
@@ -130,6 +131,7 @@ fn holds(tx: &mut Tx<'_>, guard: &Guard) -> Result<bool, Fatal> {
     };
     Ok(match guard {
         Guard::RecordAbsent { id } => version(tx, &id.0)?.is_none(),
+        Guard::RecordPresent { id } => version(tx, &id.0)?.is_some(),
         Guard::RecordVersion { id, versions } => version(tx, &id.0)?.is_some_and(|v| versions.contains(&v)),
         Guard::NoRules => tx.core.rules.version == 0,
         Guard::KeyVersion { key, version } => {
@@ -141,6 +143,10 @@ fn holds(tx: &mut Tx<'_>, guard: &Guard) -> Result<bool, Fatal> {
 fn system(tx: &mut Tx<'_>, op: SystemOp) -> Result<Response, Fatal> {
     match op {
         SystemOp::SetRules { text, naming } => {
+            // The same rules again move nothing: pins of this version stay good.
+            if tx.core.rules.version != 0 && tx.core.rules.text == text && tx.core.rules.naming == naming {
+                return Ok(Response::Done);
+            }
             tx.set_rules(StoredRules { text, version: tx.index(), naming })?;
             Ok(Response::Done)
         }

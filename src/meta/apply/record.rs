@@ -3,7 +3,7 @@
 //! Not here: naming rules (only which properties name), reading for doors.
 //! Must always hold: one event per property write, also when the value is unchanged (consumers wait for the echo); an
 //! inode number is given once per life of a record; the naming order moves only when a naming property changes value,
-//! so that no other file's path moves.
+//! so that no other file's path moves; a pin changes nothing that a client can see, and goes with its naming order.
 
 use bytes::Bytes;
 use metad_raft::Fatal;
@@ -15,6 +15,7 @@ use crate::limits;
 use crate::meta::event::EventKind;
 use crate::meta::layout::{self, Kind};
 use crate::meta::op::RecordOp;
+use crate::meta::pin::LinkPin;
 use crate::meta::record::{Header, Property, Record, Value};
 use crate::meta::response::{Reject, Response};
 
@@ -37,6 +38,7 @@ pub fn apply(tx: &mut Tx<'_>, op: RecordOp) -> Result<Response, Fatal> {
             tx.clear();
             Ok(Response::Done)
         }
+        RecordOp::Pin { id, order, rules, links } => pin(tx, &id.0, (order, rules), links),
     }
 }
 
@@ -110,10 +112,12 @@ impl Change {
         let header = &mut self.record.header;
         if !has_path {
             (header.order, header.order_ms) = (0, 0);
+            self.record.pin = None;
         } else if self.renamed || header.order == 0 {
             header.order = tx.core.counters.next_order;
             header.order_ms = tx.core.counters.now_ms;
             tx.core.counters.next_order += 1;
+            self.record.pin = None;
         }
         drop_old_tombstones(&mut self.record);
         let counters = &mut tx.core.counters;
@@ -202,7 +206,7 @@ fn bury(tx: &mut Tx<'_>, change: Change) -> Result<(), Fatal> {
     counters.properties -= live_before;
     counters.records -= u64::from(was_listed);
     counters.tombstones += 1;
-    tx.put_record(&id, Record { header, properties: Vec::new() });
+    tx.put_record(&id, Record { header, ..Record::default() });
     tx.put(layout::by_event(Kind::Tombstone, generation, event), Some(id))?;
     if tx.core.counters.tombstones > limits::TOMBSTONES_MAX {
         forget_oldest_tombstone(tx)?;
@@ -265,6 +269,25 @@ fn set_listed(tx: &mut Tx<'_>, id: &Bytes, listed: bool) -> Result<Response, Fat
     counters.records = if listed { counters.records + 1 } else { counters.records - 1 };
     tx.put_record(id, change.record);
     Ok(Response::Flag(true))
+}
+
+/// Neither event nor modification index: for clients nothing has happened.
+fn pin(
+    tx: &mut Tx<'_>,
+    id: &Bytes,
+    (order, rules): (u64, u64),
+    links: Vec<LinkPin>,
+) -> Result<Response, Fatal> {
+    let current = tx.core.rules.version == rules;
+    let mut record = tx.take_record(id)?;
+    if !current || order == 0 || record.header.order != order {
+        tx.restore_record(id, record);
+        return Ok(Response::Rejected(Reject::Precondition));
+    }
+    let before = record.pin.as_deref().cloned().unwrap_or_default();
+    record.pin = Some(Box::new(before.renewed(rules, links)));
+    tx.put_record(id, record);
+    Ok(Response::Done)
 }
 
 fn live(record: &Record) -> u64 {

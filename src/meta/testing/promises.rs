@@ -9,8 +9,10 @@ use super::{Driver, content, delete, events, put, remove};
 use crate::codec::Blob;
 use crate::limits;
 use crate::meta::entry::{Entry, FEATURE_LEVEL, HandOver, OpId};
+use crate::meta::feed::Followed;
 use crate::meta::history::History;
 use crate::meta::op::{Guard, Op, RecordOp, SystemOp};
+use crate::meta::pin::LinkPin;
 use crate::meta::record::{EventId, Record};
 use crate::meta::response::{Reject, Response};
 use crate::meta::{layout, view::View};
@@ -42,6 +44,64 @@ fn deleting_a_record_tells_its_path_first() {
     let mut reader = driver.machine.feed().reader();
     driver.run(1, delete("a"));
     assert_eq!(events(&mut reader), ["del a/filePath", "del a/director", "del a/title"]);
+}
+
+fn pin(id: &str, order: u64, rules: u64, candidate: u16) -> Op {
+    let links = vec![LinkPin { folder: String::new(), candidate }];
+    Op::Record(RecordOp::Pin { id: Blob::from(id.to_string()), order, rules, links })
+}
+
+#[test]
+fn a_pin_is_no_change_for_clients_and_goes_with_its_naming_order() {
+    let mut driver = Driver::new();
+    naming(&mut driver, &["filePath", "title"]);
+    driver.run(2, put("a", &[("filePath", "p"), ("plot", "x")]));
+    let before = record(&driver, "a");
+    let mut reader = driver.machine.feed().reader();
+    driver.run(3, pin("a", 1, 1, 2));
+    let pinned = record(&driver, "a");
+    assert_eq!(pinned.pin.as_ref().unwrap().links[0].candidate, 2);
+    assert_eq!(Record { pin: None, ..pinned }, before, "neither event nor version");
+    let Followed::Sets(sets) = reader.poll() else { panic!("a set is told") };
+    assert!(sets[0].events.is_empty() && sets[0].records.len() == 1, "but followers see the record");
+    driver.run(4, put("a", &[("plot", "y"), ("filePath", "p")]));
+    assert!(record(&driver, "a").pin.is_some(), "no name changed");
+    driver.run(5, put("a", &[("title", "y")]));
+    assert_eq!(record(&driver, "a").pin, None);
+    driver.run(6, pin("a", 2, 1, 1));
+    driver.run(7, remove("a", &["filePath"]));
+    assert_eq!(record(&driver, "a").pin, None);
+}
+
+#[test]
+fn a_pin_for_another_naming_order_or_other_rules_or_no_file_is_refused() {
+    let mut driver = Driver::new();
+    naming(&mut driver, &["filePath"]);
+    driver.run(2, put("a", &[("filePath", "p")]));
+    driver.run(2, put("b", &[("title", "no file")]));
+    for stale in
+        [pin("a", 2, 1, 1), pin("a", 1, 0, 1), pin("a", 1, 2, 1), pin("b", 0, 1, 1), pin("c", 0, 1, 1)]
+    {
+        let before = content(&driver.machine);
+        driver.run(3, stale);
+        let records = |content: Vec<(Bytes, Bytes)>| -> Vec<_> {
+            content.into_iter().filter(|(key, _)| layout::record_id(key).is_some()).collect()
+        };
+        assert_eq!(records(content(&driver.machine)), records(before));
+    }
+}
+
+#[test]
+fn the_same_rules_again_keep_their_version_and_so_the_pins() {
+    let mut driver = Driver::new();
+    naming(&mut driver, &["filePath"]);
+    driver.run(2, put("a", &[("filePath", "p")]));
+    naming(&mut driver, &["filePath"]);
+    driver.run(3, pin("a", 1, 1, 1));
+    assert!(record(&driver, "a").pin.is_some());
+    naming(&mut driver, &["filePath", "title"]);
+    driver.run(3, pin("a", 1, 1, 2));
+    assert_eq!(record(&driver, "a").pin.unwrap().links[0].candidate, 1, "other rules: refused");
 }
 
 #[test]

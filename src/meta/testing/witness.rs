@@ -13,18 +13,19 @@ use crate::meta::layout;
 use crate::meta::machine::MetaMachine;
 use crate::meta::op::{Op, SystemOp};
 use crate::meta::record::Record;
+use crate::meta::service::RulesView;
 use crate::meta::store::shelf::Shelf;
 use crate::meta::verify::Witness;
 
 #[derive(Default)]
 struct Notes {
-    begun: Vec<(Option<Bytes>, u64)>,
+    begun: Vec<(RulesView, u64)>,
     ids: Vec<Bytes>,
     verified: Option<u64>,
 }
 
 impl Witness for Notes {
-    fn begin(&mut self, rules: Option<Bytes>, now_ms: u64) {
+    fn begin(&mut self, rules: RulesView, now_ms: u64) {
         self.begun.push((rules, now_ms));
     }
 
@@ -58,7 +59,8 @@ fn open(driver: &Driver) -> (MetaMachine, Notes) {
 #[test]
 fn a_witness_sees_rules_time_and_every_record_of_a_true_store() {
     let (_machine, notes) = open(&left_behind());
-    assert_eq!(notes.begun, [(Some(Bytes::from_static(b"rules")), 4)]);
+    let rules = RulesView { text: Some(Bytes::from_static(b"rules")), version: 1 };
+    assert_eq!(notes.begun, [(rules, 4)]);
     assert_eq!(notes.ids, [Bytes::from_static(b"b")]);
     assert_eq!(notes.verified, Some(4));
 }

@@ -235,12 +235,13 @@ impl Node {
         assert_eq!(answer["imported"], json!(records.len()), "{answer}");
     }
 
-    /// Waits until the tree reflects everything that was written before.
+    /// Waits until the tree reflects everything that was written before, and every file has its pin.
     pub fn follow(&self) {
         eventually("the tree follows", || {
             let status = self.get("/v1/status");
             let (applied, tree) = (&status["applied_index"], &status["vfs"]["applied_index"]);
-            (tree.as_u64() >= applied.as_u64()).then_some(())
+            let settled = status["vfs"]["settled"] == json!(true);
+            (tree.as_u64() >= applied.as_u64() && settled).then_some(())
         });
     }
 

@@ -9,6 +9,7 @@ use crate::meta::collection_op::{HashOp, SetOp};
 use crate::meta::entry::{Entry, HandOver, OpId};
 use crate::meta::key_op::{KeyOp, StrOp};
 use crate::meta::op::{Guard, Op, RecordOp, SystemOp};
+use crate::meta::pin::LinkPin;
 use crate::meta::stream::StreamId;
 use crate::meta::stream_op::{Delivered, GroupOp, GroupStart, Keep, NewId, ReadFrom, StreamOp, Trim};
 
@@ -80,6 +81,11 @@ fn record_operations() -> Vec<Row<RecordOp>> {
         RecordOp::List { .. } => ("entry-record-list", "A record put into the index", RecordOp::List { id: id() }),
         RecordOp::Unlist { .. } => ("entry-record-unlist", "A record taken out of the index", RecordOp::Unlist { id: id() }),
         RecordOp::Clear => ("entry-record-clear", "Every record deleted", RecordOp::Clear),
+        RecordOp::Pin { .. } => ("entry-record-pin", "A file kept where it is: two links, one in another spelling of its folder",
+            RecordOp::Pin { id: id(), order: 300, rules: 2, links: vec![
+                LinkPin { folder: "Movies/Anime".to_owned(), candidate: 0 },
+                LinkPin { folder: String::new(), candidate: 251 },
+            ] }),
     )
 }
 
@@ -133,6 +139,8 @@ fn guards() -> Vec<Row<Guard>> {
         Guard::KeyVersion { .. } => ("entry-guard-key-version", "The condition that a key has one version",
             Guard::KeyVersion { key: id(), version: 251 }),
         Guard::NoRules => ("entry-guard-no-rules", "The condition that no rules were ever set", Guard::NoRules),
+        Guard::RecordPresent { .. } => ("entry-guard-record-present", "The condition that a record is there",
+            Guard::RecordPresent { id: id() }),
     )
 }
 

@@ -14,6 +14,7 @@ use crate::meta::event::{Event, EventKind};
 use crate::meta::group::{self, ConsumerState, GroupState, Pending};
 use crate::meta::hash::StateHash;
 use crate::meta::object::{Content, Key};
+use crate::meta::pin::{LinkPin, Pin};
 use crate::meta::record::{EventId, Header, Property, Record, Value};
 use crate::meta::rules::StoredRules;
 use crate::meta::state::Head;
@@ -24,7 +25,7 @@ use crate::meta::{snapshot, tail};
 const ID: EventId = EventId { ms: 1_700_000_000_000, seq: 3 };
 
 pub(super) fn cases() -> Vec<Case> {
-    let records = values().into_iter().map(record_of_value).chain(flagged());
+    let records = values().into_iter().map(record_of_value).chain(flagged()).chain([pinned()]);
     let mut cases: Vec<Case> = records.map(|row| Case::new(row, Record::encode, Record::decode)).collect();
     cases.extend(event_kinds().into_iter().map(tail_block));
     cases.extend(streams());
@@ -60,13 +61,20 @@ fn record_of_value((name, intent, value): Row<Value>) -> Row<Record> {
         Header { inode: 7, order: 3, order_ms: 1_699_999_999_999, event: ID, mod_index: 9, flags: 0 };
     let empty =
         Property { expire_ms: 1_700_000_000_500, ..property("titles/eng", Value::Inline(Bytes::new())) };
-    (name, intent, Record { header, properties: vec![property("title", value), empty] })
+    (name, intent, Record { header, properties: vec![property("title", value), empty], pin: None })
+}
+
+fn pinned() -> Row<Record> {
+    let links = vec![LinkPin { folder: "Movies/Anime".to_owned(), candidate: 1 }, LinkPin::default()];
+    let header = Header { inode: 7, order: 3, event: ID, mod_index: 9, ..Header::default() };
+    let pin = Some(Box::new(Pin { rules: 2, links }));
+    ("record-pinned", "A record whose file stays where it is", Record { header, properties: Vec::new(), pin })
 }
 
 fn flagged() -> [Row<Record>; 4] {
     let record = |flags, properties| {
         let header = Header { inode: 7, event: ID, mod_index: 9, flags, ..Header::default() };
-        Record { header, properties }
+        Record { header, properties, pin: None }
     };
     let tombstone = Record {
         header: Header { inode: 0, ..record(Header::DELETED, Vec::new()).header },
