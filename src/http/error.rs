@@ -98,11 +98,6 @@ impl ApiError {
         self
     }
 
-    /// Whether a precondition of the request did not hold.
-    pub fn is_precondition(&self) -> bool {
-        self.status == StatusCode::PRECONDITION_FAILED
-    }
-
     /// The text.
     pub fn message(&self) -> &str {
         &self.message

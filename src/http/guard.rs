@@ -15,11 +15,7 @@ use super::error::ApiError;
 use super::handles::{App, Handles};
 use super::tags::{Tag, Tags};
 use crate::meta::op::{Guard, Op};
-use crate::meta::response::{Reject, Response};
-use crate::meta::service::{Consistency, ReadOptions};
-
-/// How often a write with `If-Match: *` looks for the version again when another writer was faster.
-const ANY_VERSION_ATTEMPTS: usize = 8;
+use crate::meta::response::Response;
 
 /// What must be true of the record before the write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +80,7 @@ pub(super) async fn write_if(
         Precondition::Versions(versions) => {
             guarded(app, Guard::RecordVersion { id: id.into(), versions }, op).await
         }
-        Precondition::Present => write_if_present(app, id, op).await,
+        Precondition::Present => guarded(app, Guard::RecordPresent { id: id.into() }, op).await,
     }
 }
 
@@ -97,20 +93,4 @@ async fn guarded(app: &Handles, guard: Guard, op: Op) -> Result<(Response, u64),
         },
         other => Ok(other),
     }
-}
-
-/// There is no guard for "whatever version": take the one of now and try again when another writer was faster.
-async fn write_if_present(app: &Handles, id: Bytes, op: Op) -> Result<(Response, u64), ApiError> {
-    for _ in 0..ANY_VERSION_ATTEMPTS {
-        let options =
-            ReadOptions { consistency: Consistency::Linearizable, min_index: 0, deadline: app.deadline() };
-        let read = app.service.record(id.clone(), options).await?;
-        let Some(record) = read.value else { return Err(Reject::Precondition.into()) };
-        let guard = Guard::RecordVersion { id: id.clone().into(), versions: vec![record.version] };
-        match guarded(app, guard, op.clone()).await {
-            Err(refusal) if refusal.is_precondition() => {}
-            answer => return answer,
-        }
-    }
-    Err(ApiError::unavailable("busy", "other writers change this record all the time"))
 }
