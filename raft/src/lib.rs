@@ -33,6 +33,7 @@ pub mod noop;
 pub mod peer;
 mod random;
 pub mod replicator;
+mod room;
 mod snapshot;
 pub mod state_machine;
 mod thread;

@@ -20,6 +20,8 @@ use super::types::{
     vote_from_journal, vote_to_journal,
 };
 use crate::journal::Journal;
+use crate::journal::record::RECORD_OVERHEAD_BYTES;
+use crate::room::Room;
 
 /// A reader hands out about this many bytes at a time, and at least one entry: it is what one append to a follower carries.
 const READ_BYTES_MAX: usize = 1024 * 1024;
@@ -28,11 +30,12 @@ const READ_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     committer: Arc<Committer>,
+    room: Arc<Room>,
 }
 
 impl LogStore {
-    pub(crate) fn new(committer: Arc<Committer>) -> Self {
-        Self { committer }
+    pub(crate) fn new(committer: Arc<Committer>, room: Arc<Room>) -> Self {
+        Self { committer, room }
     }
 
     fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
@@ -117,11 +120,17 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = <TypeConfig as RaftTypeConfig>::Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let records = entries.into_iter().map(|e| (to_journal(&e.log_id), payload_to_journal(e.payload)));
+        let mut bytes = 0;
+        let records = entries.into_iter().map(|e| {
+            let payload = payload_to_journal(e.payload);
+            bytes += (RECORD_OVERHEAD_BYTES + payload.body.len()) as u64;
+            (to_journal(&e.log_id), payload)
+        });
         let last = self.committer.with(|journal| {
             journal.append(records)?;
             Ok(journal.last().map_or(0, |l| l.index))
         })?;
+        self.room.spent(bytes);
         self.committer.after_flush(Waiter::Entries(last, callback));
         Ok(())
     }

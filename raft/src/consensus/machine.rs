@@ -10,9 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
-use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
 use openraft::{EmptyNode, EntryPayload, OptionalSend};
 use parking_lot::Mutex;
+use tokio::runtime::RuntimeFlavor;
 
 use super::mark;
 use super::types::{LeaderId, LogId, SnapshotMeta, StoredMembership, TypeConfig};
@@ -62,6 +63,19 @@ fn whole(store: &SnapshotStore, index: u64) -> Result<Applied, SnapshotError> {
     Ok(applied)
 }
 
+/// Entries that are applied in one go, and answered before the next.
+const CHUNK_ENTRIES_MAX: usize = 1024;
+/// As many are applied where they are; more take long enough to let the runtime's other tasks move to another thread.
+const CHUNK_ENTRIES_QUICK: usize = 64;
+
+/// Runs `work`, which may take long, so that the other tasks of this thread go on elsewhere.
+fn off_the_runtime<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 /// The bridge.
 pub(crate) struct Machine {
     machine: Arc<dyn StateMachine>,
@@ -82,6 +96,27 @@ impl Machine {
         let (applied, membership) =
             recovered.map_or((None, StoredMembership::default()), |(id, m)| (Some(id), m));
         Self { machine, store, applied, membership, newest: Arc::new(Mutex::new(newest)) }
+    }
+
+    /// Applies what was collected and answers for it.
+    fn apply_chunk(
+        &mut self,
+        chunk: &mut Vec<Entry>,
+        answers: &mut Vec<(u64, ApplyResponder<TypeConfig>)>,
+    ) -> Result<(), io::Error> {
+        let Some(applied) = self.applied.filter(|_| !chunk.is_empty()) else { return Ok(()) };
+        let upto = Applied { index: applied.index, mark: mark::encode(&applied, &self.membership) };
+        // openraft would wait for ever for a machine whose task is gone.
+        let apply = || catch_unwind(AssertUnwindSafe(|| self.machine.apply(chunk, &upto)));
+        let applied = if chunk.len() > CHUNK_ENTRIES_QUICK { off_the_runtime(apply) } else { apply() };
+        applied
+            .unwrap_or_else(|_| Err(Fatal::new("the state machine panicked")))
+            .map_err(io::Error::other)?;
+        for (index, answer) in answers.drain(..) {
+            answer.send(index);
+        }
+        chunk.clear();
+        Ok(())
     }
 
     fn entry(&mut self, id: LogId, payload: EntryPayload<super::types::Ops, u64, EmptyNode>) -> Entry {
@@ -136,18 +171,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
             let (entry, answer) = next?;
             chunk.push(self.entry(entry.log_id, entry.payload));
             answers.extend(answer.map(|a| (entry.log_id.index, a)));
+            if chunk.len() >= CHUNK_ENTRIES_MAX {
+                self.apply_chunk(&mut chunk, &mut answers)?;
+            }
         }
-        if let (Some(applied), false) = (&self.applied, chunk.is_empty()) {
-            let upto = Applied { index: applied.index, mark: mark::encode(applied, &self.membership) };
-            // openraft would wait for ever for a machine whose task is gone.
-            let applied = catch_unwind(AssertUnwindSafe(|| self.machine.apply(&chunk, &upto)));
-            let applied = applied.unwrap_or_else(|_| Err(Fatal::new("the state machine panicked")));
-            applied.map_err(io::Error::other)?;
-        }
-        for (index, answer) in answers {
-            answer.send(index);
-        }
-        Ok(())
+        self.apply_chunk(&mut chunk, &mut answers)
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
@@ -201,10 +229,16 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let (store, newest) = (self.store.clone(), self.newest.clone());
         let written = tokio::task::spawn_blocking(move || {
             let applied = source.applied();
-            store.write(&mut *source, &|| false).map_err(io::Error::other)?;
-            let file = SnapshotFile { store, applied };
-            *newest.lock() = Some(file.clone());
-            file.into_openraft()
+            match store.write(&mut *source, &|| false) {
+                Ok(_) => *newest.lock() = Some(SnapshotFile { store: store.clone(), applied }),
+                Err(WriteError::Fatal(fatal)) => return Err(io::Error::other(fatal)),
+                // openraft hears of the one that is there already, which changes nothing: the log stays as it is.
+                Err(skipped @ (WriteError::NoSpace | WriteError::Cancelled)) => {
+                    tracing::warn!(reason = %skipped, "no snapshot; the log stays as it is");
+                }
+            }
+            let newest = newest.lock().clone();
+            newest.unwrap_or(SnapshotFile { store, applied: Applied::default() }).into_openraft()
         });
         written.await.map_err(io::Error::other)?
     }

@@ -22,6 +22,7 @@
 //! Must always hold: no type of openraft leaves this folder.
 
 mod commit;
+mod in_flight;
 mod log_store;
 mod machine;
 mod mark;
@@ -50,26 +51,33 @@ use crate::admin::ClusterAdmin;
 use crate::datadir::DataDir;
 use crate::error::{Fatal, ReplicateError, StartError};
 use crate::replicator::{Fut, PosixMetadataReplicator, Proposal, Status};
+use crate::room::Room;
+use crate::snapshot::SnapshotStore;
 use crate::state_machine::StateMachine;
 use crate::thread::on_a_thread;
 use crate::transport::PeerService;
 use commit::Committer;
+use in_flight::{Held, InFlight};
 use log_store::LogStore;
 use machine::Machine;
 use network::{Peers, Receiver, Service};
 use read::Reads;
-use status::{hint, initial, update};
+use status::{DueByBytes, hint, initial, update};
 use types::{Ops, TypeConfig};
 
 pub use options::{Formation, Options, Timing};
 
 pub(crate) type Engine = Raft<TypeConfig, Machine>;
+type Answers = Vec<Result<u64, ReplicateError>>;
 
 /// A running member.
 pub(crate) struct Running {
     pub(crate) engine: Engine,
     pub(crate) receiver: Receiver,
     pub(crate) reads: Reads,
+    pub(crate) room: Arc<Room>,
+    in_flight: InFlight,
+    snapshots: Arc<SnapshotStore>,
     committer: Arc<Committer>,
     dir: Mutex<Option<DataDir>>,
 }
@@ -112,20 +120,25 @@ impl RaftReplicator {
                 .map_err(|e| Fatal::with("cannot start a thread", e))?;
         let opened = opened.await.map_err(|_| Fatal::new("start-up panicked"))??;
         let committer = Committer::new(opened.journal, machine);
-        let store = LogStore::new(committer.clone());
+        let (root, faults) = (self.options.dir.clone(), self.options.faults.clone());
+        let room = Arc::new(Room::new(root, self.options.reserve_bytes, faults));
+        let store = LogStore::new(committer.clone(), room.clone());
         let (config, peers) = (self.config()?, Peers::new(&self.options));
         let engine = Raft::new(self.options.id, config, peers.clone(), store, opened.machine)
             .await
             .map_err(|e| Fatal::with("cannot start the engine", e))?;
         let running = self.running.get_or_init(|| Running {
             engine,
-            receiver: Receiver::new(opened.snapshots),
+            receiver: Receiver::new(opened.snapshots.clone()),
+            room,
+            in_flight: InFlight::new(self.options.queue_bytes_max, self.options.queue_entries_max),
+            snapshots: opened.snapshots,
             reads: Reads::new(self.options.id, peers.clone()),
             committer,
             dir: Mutex::new(Some(opened.dir)),
         });
         self.form(&running.engine).await?;
-        self.publish(&running.engine, opened.last);
+        self.publish(running, opened.last);
         Ok(())
     }
 
@@ -183,14 +196,24 @@ impl RaftReplicator {
     }
 
     /// Keeps the status in step with the engine's metrics until the engine is gone. Whoever sees `start` return sees it up to date.
-    fn publish(&self, engine: &Engine, found: Option<u64>) {
-        let (mut metrics, status) = (engine.metrics(), self.status.clone());
+    fn publish(&self, running: &Running, found: Option<u64>) {
+        let (mut metrics, status) = (running.engine.metrics(), self.status.clone());
+        // Weak: this task must not keep alive what it watches.
+        let (room, member) = (running.room.clone(), Arc::downgrade(&self.running));
+        let mut due = DueByBytes::new(self.options.snapshot_bytes);
         let now = metrics.borrow_watched().clone();
         status.send_if_modified(|s| update(s, &now, found));
         tokio::spawn(async move {
             loop {
-                let now = metrics.borrow_watched().clone();
+                let now = metrics.borrow_and_update().clone();
                 status.send_if_modified(|s| update(s, &now, found));
+                let is_due = due.is_due(room.spent_bytes(), now.snapshot.map(|s| s.index));
+                if let (true, Some(member)) = (is_due, member.upgrade())
+                    && let Some(running) = member.get()
+                {
+                    // An engine that has stopped needs no snapshot.
+                    let _ = running.engine.trigger().snapshot().await;
+                }
                 if metrics.changed().await.is_err() {
                     return;
                 }
@@ -198,28 +221,17 @@ impl RaftReplicator {
         });
     }
 
-    async fn replicate_inner(&self, batch: Vec<Proposal>) -> Vec<Result<u64, ReplicateError>> {
-        let (id, limit) = (self.options.id, self.options.entry_bytes_max);
-        let mut answers: Vec<Result<u64, ReplicateError>> = Vec::with_capacity(batch.len());
-        let mut accepted = Vec::with_capacity(batch.len());
-        for proposal in batch {
-            let bytes = proposal.ops.len();
-            if bytes > limit {
-                answers.push(Err(ReplicateError::TooLarge { bytes, limit }));
-            } else {
-                // Until an answer arrives, nothing is known.
-                answers.push(Err(ReplicateError::Unknown));
-                accepted.push(Ops(proposal.ops));
-            }
-        }
-        let engine = match self.engine() {
-            Ok(engine) => engine,
-            Err(e) => return vec![Err(e); answers.len()],
+    async fn replicate_inner(&self, batch: Vec<Proposal>) -> Answers {
+        let (id, running) = match self.running.get() {
+            Some(running) => (self.options.id, running),
+            None => return vec![Err(ReplicateError::Stopped); batch.len()],
         };
+        let mut held = running.in_flight.call();
+        let (mut answers, accepted) = self.admit(batch, &mut held, running.room.is_full());
         if accepted.is_empty() {
             return answers;
         }
-        let Ok(mut results) = engine.client_write_many(accepted).await else {
+        let Ok(mut results) = running.engine.client_write_many(accepted).await else {
             return vec![Err(ReplicateError::Stopped); answers.len()];
         };
         for answer in answers.iter_mut().filter(|a| **a == Err(ReplicateError::Unknown)) {
@@ -230,6 +242,29 @@ impl RaftReplicator {
             }
         }
         answers
+    }
+
+    /// Decides what is proposed. What is accepted counts as unknown until its answer arrives.
+    fn admit(&self, batch: Vec<Proposal>, held: &mut Held<'_>, full: bool) -> (Answers, Vec<Ops>) {
+        let limit = self.options.entry_bytes_max;
+        let (mut answers, mut accepted) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        let mut refusal = full.then_some(ReplicateError::NoSpace);
+        for proposal in batch {
+            let bytes = proposal.ops.len();
+            if bytes > limit {
+                answers.push(Err(ReplicateError::TooLarge { bytes, limit }));
+                continue;
+            }
+            if refusal.is_none() && !held.add(bytes) {
+                // Once one proposal of a batch had to go, those behind it go too: a batch is never reordered.
+                refusal = Some(ReplicateError::Busy);
+            }
+            answers.push(Err(refusal.clone().unwrap_or(ReplicateError::Unknown)));
+            if refusal.is_none() {
+                accepted.push(Ops(proposal.ops));
+            }
+        }
+        (answers, accepted)
     }
 
     async fn barrier(&self, deadline: Instant) -> Result<u64, ReplicateError> {
@@ -262,6 +297,7 @@ impl RaftReplicator {
         let cell = self.running.clone();
         let closed = on_a_thread("metad-log-stop", move || {
             if let Some(running) = cell.get() {
+                running.snapshots.close();
                 running.committer.close();
                 *running.dir.lock() = None;
             }
@@ -312,6 +348,7 @@ impl Drop for RaftReplicator {
     fn drop(&mut self) {
         // The journal must not go with a task of the engine: its own thread would then wait for itself.
         if let Some(running) = self.running.get() {
+            running.snapshots.close();
             running.committer.close();
         }
     }

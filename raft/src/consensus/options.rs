@@ -68,8 +68,16 @@ pub struct Options {
     pub timing: Timing,
     /// Longest entry in bytes; longer ones are `TooLarge`.
     pub entry_bytes_max: usize,
+    /// Proposals that may be in flight, in bytes; beyond that they are `Busy`.
+    pub queue_bytes_max: usize,
+    /// Proposals that may be in flight, in entries; beyond that they are `Busy`.
+    pub queue_entries_max: usize,
+    /// Free bytes that the disk must keep; below that, proposals are `NoSpace` and entries of a leader are not taken.
+    pub reserve_bytes: u64,
     /// Entries in the log that make a snapshot due.
     pub snapshot_entries: u64,
+    /// Bytes in the log that make a snapshot due.
+    pub snapshot_bytes: u64,
     /// Entries that stay in the log behind a snapshot.
     pub tail_entries: u64,
     /// Bytes of one piece of a snapshot on its way to another member.
@@ -79,16 +87,21 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults for a directory: node 1, alone, entries up to 16 MiB, a snapshot every 50,000 entries.
+    /// The defaults for a directory: node 1, alone, entries up to 16 MiB, a snapshot every 50,000 entries or 64 MiB.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
+        const MIB: usize = 1024 * 1024;
         Self {
             dir: dir.into(),
             id: 1,
             transport: None,
             formation: Formation::Alone,
             timing: Timing::LAN,
-            entry_bytes_max: 16 * 1024 * 1024,
+            entry_bytes_max: 16 * MIB,
+            queue_bytes_max: 64 * MIB,
+            queue_entries_max: 65_536,
+            reserve_bytes: 64 * MIB as u64,
             snapshot_entries: 50_000,
+            snapshot_bytes: 64 * MIB as u64,
             tail_entries: 10_000,
             chunk_bytes: 512 * 1024,
             faults: Arc::new(NoFaults),

@@ -58,3 +58,39 @@ pub(super) fn update(status: &mut Status, now: &RaftMetrics<TypeConfig>, found: 
     *status = next;
     changed
 }
+
+/// Tells when the log has grown by so many bytes that a snapshot is due before its entries say so.
+pub(super) struct DueByBytes {
+    every: u64,
+    snapshot: Option<u64>,
+    /// Bytes that were written when the newest snapshot was seen first, or when one was due last.
+    since: u64,
+}
+
+impl DueByBytes {
+    pub(super) fn new(every: u64) -> Self {
+        Self { every, snapshot: None, since: 0 }
+    }
+
+    /// `written`: bytes written to the log so far; `snapshot`: index of the newest one. True once for each so many bytes.
+    pub(super) fn is_due(&mut self, written: u64, snapshot: Option<u64>) -> bool {
+        let due = written - self.since >= self.every && snapshot == self.snapshot;
+        if due || snapshot != self.snapshot {
+            (self.snapshot, self.since) = (snapshot, written);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_due_once_for_each_so_many_bytes_since_the_last_one() {
+        let mut due = DueByBytes::new(10);
+        assert!(!due.is_due(9, None) && due.is_due(10, None) && !due.is_due(11, None));
+        assert!(!due.is_due(30, Some(5)), "a snapshot has just been written");
+        assert!(!due.is_due(39, Some(5)) && due.is_due(40, Some(5)));
+    }
+}

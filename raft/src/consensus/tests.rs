@@ -17,6 +17,7 @@ use super::start;
 use super::types::TypeConfig;
 use crate::error::Fatal;
 use crate::faults::NoFaults;
+use crate::room::Room;
 use crate::state_machine::{Applied, Entry, SnapshotSink, SnapshotSource, StateMachine};
 
 /// A machine whose whole state is how far it is.
@@ -77,7 +78,8 @@ impl StoreBuilder<TypeConfig, LogStore, Machine, tempfile::TempDir> for Builder 
         let dir = tempfile::tempdir().unwrap();
         let machine: Arc<dyn StateMachine> = Arc::new(Counter::default());
         let opened = start::open(dir.path(), Arc::new(NoFaults), &machine).unwrap();
-        Ok((dir, LogStore::new(Committer::new(opened.journal, machine)), opened.machine))
+        let room = Arc::new(Room::new(dir.path().to_path_buf(), 0, Arc::new(NoFaults)));
+        Ok((dir, LogStore::new(Committer::new(opened.journal, machine), room), opened.machine))
     }
 }
 

@@ -40,7 +40,6 @@ mod keeper;
 mod ledger;
 mod options;
 mod recovery;
-mod room;
 mod writer;
 
 use std::sync::{Arc, OnceLock};
@@ -54,12 +53,12 @@ pub use options::{Durability, Options};
 use crate::datadir::DataDir;
 use crate::error::{Fatal, Leader, ReplicateError, StartError};
 use crate::replicator::{Fut, PosixMetadataReplicator, Proposal, Role, Status};
+use crate::room::Room;
 use crate::state_machine::StateMachine;
 use crate::thread::on_a_thread;
 use intake::{Intake, Offered};
 use keeper::Keeper;
 use ledger::Ledger;
-use room::Room;
 use writer::Writer;
 
 /// The id of the only node.

@@ -24,12 +24,12 @@ use super::intake::{Call, Intake};
 use super::keeper::Keeper;
 use super::ledger::Ledger;
 use super::options::{Durability, Options};
-use super::room::Room;
 use crate::error::{Fatal, ReplicateError};
 use crate::faults::Step;
 use crate::journal::record::{LogId, Payload, PayloadKind, RECORD_OVERHEAD_BYTES};
 use crate::journal::{Journal, OnFlushed, stopped};
 use crate::replicator::Status;
+use crate::room::Room;
 use crate::snapshot::is_full;
 use crate::state_machine::{Applied, Entry, StateMachine};
 

@@ -8,6 +8,9 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::format::{SnapshotError, SnapshotReader, SnapshotWriter, Summary, sealed_checksum};
 use crate::datadir;
@@ -38,14 +41,33 @@ pub(crate) enum WriteError {
 pub(crate) struct SnapshotStore {
     pub(super) dir: PathBuf,
     pub(super) faults: Arc<dyn Faults>,
+    /// Held for reading by whoever writes.
+    pub(super) busy: RwLock<()>,
+    closing: AtomicBool,
 }
 
 impl SnapshotStore {
     /// Opens the directory and deletes what a crash left half-written.
     pub(crate) fn open(dir: PathBuf, faults: Arc<dyn Faults>) -> Result<Self, Fatal> {
-        let store = Self { dir, faults };
+        let store = Self { dir, faults, busy: RwLock::default(), closing: AtomicBool::new(false) };
         store.sweep().map_err(|e| store.fault("clean", e))?;
         Ok(store)
+    }
+
+    /// Ends all writing: a snapshot that is being written is given up at its next block, and none is begun. On return nothing
+    /// touches the directory any more.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        drop(self.busy.write());
+    }
+
+    /// An error once the directory is closed.
+    pub(super) fn open_for_writing(&self) -> io::Result<RwLockReadGuard<'_, ()>> {
+        let guard = self.busy.read();
+        if self.closing.load(Ordering::Acquire) {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "this node stops"));
+        }
+        Ok(guard)
     }
 
     /// Indexes of the snapshots that are there, the newest first.
@@ -88,10 +110,12 @@ impl SnapshotStore {
         source: &mut dyn SnapshotSource,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<u64, WriteError> {
+        let _busy = self.open_for_writing().map_err(|_| WriteError::Cancelled)?;
+        let cancelled = || cancelled() || self.closing.load(Ordering::Acquire);
         let summary = Summary { applied: source.applied(), state_hash: source.state_hash() };
         let index = summary.applied.index;
         let tmp = self.dir.join(format!("{index:020}.tmp"));
-        let written = self.write_tmp(&tmp, &summary, source, cancelled);
+        let written = self.write_tmp(&tmp, &summary, source, &cancelled);
         let done = written.and_then(|()| self.publish(&tmp, index).map_err(|e| self.write_error(e)));
         if done.is_err() {
             // The error that counts is the first one; a leftover is swept at the next start.

@@ -42,6 +42,7 @@ impl Incoming {
     ///
     /// What was left by an earlier life of this process counts only as far as its checksums hold.
     pub(crate) fn open(store: &Arc<SnapshotStore>, name: &str, len: u64) -> io::Result<Self> {
+        let _busy = store.open_for_writing()?;
         let path = store.dir.join(name).with_extension(SUFFIX);
         for entry in fs::read_dir(&store.dir)? {
             let other = entry?.path();
@@ -63,6 +64,7 @@ impl Incoming {
 
     /// Takes a piece if it is the next one; returns what is there now.
     pub(crate) fn put(&mut self, offset: u64, bytes: &[u8]) -> io::Result<u64> {
+        let _busy = self.store.open_for_writing()?;
         if offset == self.have && self.have + bytes.len() as u64 <= self.len {
             self.store.faults.before(Step::SnapshotBlock)?;
             self.file.write_all_at(bytes, offset)?;
@@ -73,6 +75,8 @@ impl Incoming {
 
     /// Checks every byte, makes the file durable and gives it its final name; returns what it contains.
     pub(crate) fn finish(mut self) -> Result<Applied, ReceiveError> {
+        let store = self.store.clone();
+        let _busy = store.open_for_writing()?;
         let applied = match self.check() {
             Ok(applied) => applied,
             Err(error) => {

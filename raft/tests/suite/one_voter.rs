@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metad_raft::consensus::Options;
+use metad_raft::faults::Step;
 use metad_raft::{PosixMetadataReplicator, Proposal, RaftReplicator, ReplicateError, Role, StartError};
 
 use crate::disk::{Disk, files, photograph};
@@ -75,6 +76,60 @@ async fn kill_9_and_restart_lose_nothing_with_and_without_the_machine() {
     let bare = Toy::default();
     let log = started(dir.path(), &bare).await.unwrap();
     assert_eq!(bare.state(), toy.state());
+    log.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_much_in_flight_and_a_full_disk_are_refused_before_anything_is_proposed() {
+    let (dir, toy, disk) = (tempfile::tempdir().unwrap(), Toy::default(), Disk::new());
+    let mut options = options(dir.path());
+    (options.queue_bytes_max, options.faults) = (10, disk.clone());
+    let log = RaftReplicator::new(options);
+    log.start(Arc::new(toy.clone())).await.unwrap();
+    let batch = |n: usize| (0..n).map(|i| Proposal { ops: format!("k{i}=12").into() }).collect::<Vec<_>>();
+    let answers = log.replicate(batch(3)).await;
+    assert!(matches!(answers[..], [Ok(_), Ok(_), Err(ReplicateError::Busy)]), "{answers:?}");
+    disk.set_free(0);
+    let full = loop {
+        // The disk is asked again after so many bytes, or when it was full.
+        let answers = log.replicate(vec![Proposal { ops: vec![b'x'; 1024 * 1024].into() }]).await;
+        if answers[0].is_err() {
+            break answers;
+        }
+    };
+    assert_eq!(full, [Err(ReplicateError::NoSpace)]);
+    disk.set_free(u64::MAX);
+    assert!(log.replicate(batch(1)).await[0].is_ok());
+    log.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_alone_make_a_snapshot_due_and_a_full_disk_only_puts_it_off() {
+    let (dir, toy, disk) = (tempfile::tempdir().unwrap(), Toy::default(), Disk::new());
+    let mut options = options(dir.path());
+    (options.snapshot_entries, options.snapshot_bytes, options.faults) = (1000, 4096, disk.clone());
+    disk.fail_next(Step::SnapshotBlock, std::io::ErrorKind::StorageFull);
+    let log = RaftReplicator::new(options);
+    log.start(Arc::new(toy.clone())).await.unwrap();
+    let mut status = log.status();
+    while status.borrow_and_update().snapshot_index == 0 {
+        put(&log, 0..20).await;
+    }
+    assert_eq!(status.borrow().failure, None);
+    log.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_fails_stops_the_node_and_says_so() {
+    let (dir, toy) = (tempfile::tempdir().unwrap(), Toy::default());
+    let log = started(dir.path(), &toy).await.unwrap();
+    toy.break_down();
+    let answers = log.replicate(vec![Proposal { ops: "a=b".into() }]).await;
+    assert!(answers[0].is_err(), "{answers:?}");
+    let mut status = log.status();
+    let failed = status.wait_for(|s| s.failure.is_some()).await.unwrap().failure.clone();
+    assert!(failed.unwrap().contains("broke down"));
+    assert!(log.replicate(vec![Proposal { ops: "a=b".into() }]).await[0].is_err());
     log.stop().await;
 }
 

@@ -38,6 +38,10 @@ impl Service {
             Refusal::Busy
         };
         Ok(match request {
+            // Refused before it is written: the leader sees a member that is down, and the cluster goes on without it.
+            Request::Append(append) if !append.entries.is_empty() && running.room.is_full() => {
+                return Err(Refusal::Busy);
+            }
             Request::Append(append) => {
                 answer::append(&engine.append_entries(append.into()).await.map_err(gone)?)
             }

@@ -20,6 +20,7 @@ pub(crate) struct Room {
     faults: Arc<dyn Faults>,
     full: AtomicBool,
     unasked_bytes: AtomicU64,
+    spent_bytes: AtomicU64,
 }
 
 impl Room {
@@ -30,6 +31,7 @@ impl Room {
             faults,
             full: AtomicBool::new(false),
             unasked_bytes: AtomicU64::new(0),
+            spent_bytes: AtomicU64::new(0),
         };
         room.ask();
         room
@@ -42,9 +44,15 @@ impl Room {
 
     /// Notes that `bytes` were written.
     pub(crate) fn spent(&self, bytes: u64) {
+        self.spent_bytes.fetch_add(bytes, Ordering::Relaxed);
         if self.unasked_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes >= ASK_EVERY_BYTES {
             self.ask();
         }
+    }
+
+    /// All bytes that were noted.
+    pub(crate) fn spent_bytes(&self) -> u64 {
+        self.spent_bytes.load(Ordering::Relaxed)
     }
 
     fn ask(&self) -> bool {
