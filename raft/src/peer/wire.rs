@@ -26,8 +26,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// Any such connection.
 pub(crate) type BoxStream = Box<dyn Stream>;
 
-/// Room that a read is offered at least, in bytes.
-const READ_BYTES_MIN: usize = 64 * 1024;
+/// Room that a read is offered, in bytes; frames cut from it share the allocation.
+const READ_BYTES: usize = 64 * 1024;
+/// A read is offered new room once there is less than this, in bytes.
+const ROOM_BYTES_MIN: usize = 4 * 1024;
 /// Bodies up to this many bytes are copied behind their heads; longer ones are slices of their own.
 const COPY_BYTES_MAX: usize = 2048;
 /// A batch takes no further frame once it holds this many bytes.
@@ -118,8 +120,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     async fn fill(&mut self, len: usize, pulse: &Pulse) -> Result<(), WireError> {
         while self.buffer.len() < len {
-            let missing = len - self.buffer.len();
-            self.buffer.reserve(missing.min(READ_BYTES_MIN.max(self.buffer.len())));
+            if self.buffer.capacity() - self.buffer.len() < ROOM_BYTES_MIN {
+                // As much again as has arrived: a length alone allocates nothing.
+                self.buffer.reserve(READ_BYTES.max(self.buffer.len()));
+            }
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(WireError::Closed);
             }
@@ -284,6 +288,6 @@ mod tests {
         let mut next = Box::pin(reader.next(32 << 20, &pulse));
         assert!(futures_util::poll!(&mut next).is_pending());
         drop(next);
-        assert!(reader.buffer.capacity() < 4 * READ_BYTES_MIN, "{}", reader.buffer.capacity());
+        assert!(reader.buffer.capacity() < 4 * READ_BYTES, "{}", reader.buffer.capacity());
     }
 }
