@@ -12,6 +12,7 @@ fusermount3 fuse3
 ffprobe ffmpeg
 python3 python3
 curl curl
+strace strace
 "
 
 install_programs() {
