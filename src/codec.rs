@@ -37,6 +37,10 @@ pub enum Kind {
     SnapshotBlock = 2,
     /// The checkpoint of the state store.
     Checkpoint = 3,
+    /// A request of one node's doors to another node (`meta::forward`).
+    Forward = 4,
+    /// The answer to it.
+    ForwardAnswer = 5,
     /// A question of a node that looks for its cluster (`node::formation`).
     Formation = 6,
     /// The answer to it.

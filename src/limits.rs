@@ -177,6 +177,16 @@ pub const ENTRY_PACK_BYTES: usize = 1024 * 1024;
 pub const ENTRY_REQUESTS_MAX: usize = 4096;
 /// Entries on their way at once; what arrives meanwhile shares the next one.
 pub const ENTRIES_IN_FLIGHT_MAX: usize = 4;
+/// Hand-overs of one node that are on their way at once, or whose outcome is not known yet.
+pub const HAND_OVERS_IN_FLIGHT_MAX: usize = 4;
+/// Most hand-overs in one entry.
+pub const ENTRY_HAND_OVERS_MAX: usize = 64;
+/// How long a request that was never proposed waits for a leader, in milliseconds. Source: design D8.
+pub const LEADER_WAIT_MS: u64 = 2_000;
+/// A hand-over that a leader did not take is sent again after this, in milliseconds, unless a new leader is known sooner.
+pub const RESEND_AFTER_MS: u64 = 20;
+/// The same after many refusals in a row: it doubles up to here.
+pub const RESEND_AFTER_MS_MAX: u64 = 500;
 /// Bytes that may wait at the intake before requests are refused as `Busy`.
 pub const INTAKE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Blocks of the events' tail read in one step.

@@ -1,7 +1,7 @@
 //! The envelope of a log entry: who hands over which operations, and the leader's time.
 //!
 //! Not here: the log (`metad-raft`), the meaning of operations (`apply`).
-//! Must always hold: encoded once by the proposer and never again; an entry carries the feature level that a node must
+//! Must always hold: operations are encoded once, by the door that hands them over, and never again; an entry carries the feature level that a node must
 //! support to apply it, so an old node stops instead of guessing.
 
 use bincode::{BorrowDecode, Encode};
@@ -34,11 +34,62 @@ pub struct OpId {
 pub struct HandOver {
     /// Identity.
     pub id: OpId,
-    /// Every hand-over of this boot up to here was acknowledged: its replies can be forgotten.
+    /// Every hand-over of this boot up to here was acknowledged or given up: its replies can be forgotten, and it must
+    /// not be applied any more.
     pub floor: u64,
     /// The operations in order.
     pub ops: Vec<Op>,
 }
+
+/// A [`HandOver`] whose operations are encoded already: what travels to the leader and into its entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// As in [`HandOver`].
+    pub id: OpId,
+    /// As in [`HandOver`].
+    pub floor: u64,
+    /// The encoded list of operations.
+    pub ops: Bytes,
+}
+
+impl Sealed {
+    /// The list of operations of several requests: how many there are in all, and the requests' bytes one after the other.
+    pub fn list<'a>(count: usize, parts: impl Iterator<Item = &'a [u8]> + Clone) -> Bytes {
+        let mut out = Vec::with_capacity(9 + parts.clone().map(<[u8]>::len).sum::<usize>());
+        codec::encode_into(&(count as u64), &mut out);
+        for part in parts {
+            out.extend_from_slice(part);
+        }
+        Bytes::from(out)
+    }
+
+    /// Appends what [`HandOver`] would encode to.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        codec::encode_into(&self.id, out);
+        codec::encode_into(&self.floor, out);
+        out.extend_from_slice(&self.ops);
+    }
+}
+
+/// Packs hand-overs into the payload of an entry, as [`Entry::encode`] would.
+pub fn pack(stamp_ms: u64, hand_overs: &[Sealed]) -> Bytes {
+    let bytes: usize = hand_overs.iter().map(|h| h.ops.len() + HAND_OVER_HEAD_BYTES).sum();
+    let mut out = Vec::with_capacity(ENVELOPE_BYTES + ENTRY_HEAD_BYTES + bytes);
+    out.resize(ENVELOPE_BYTES, 0);
+    codec::encode_into(&FEATURE_LEVEL, &mut out);
+    codec::encode_into(&stamp_ms, &mut out);
+    codec::encode_into(&(hand_overs.len() as u64), &mut out);
+    for hand_over in hand_overs {
+        hand_over.encode_into(&mut out);
+    }
+    codec::seal_in_place(Kind::Entry, VERSION, &mut out);
+    Bytes::from(out)
+}
+
+/// Most bytes of four numbers.
+const HAND_OVER_HEAD_BYTES: usize = 36;
+/// Most bytes of three numbers.
+const ENTRY_HEAD_BYTES: usize = 27;
 
 /// A log entry.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, BorrowDecode)]
@@ -73,6 +124,25 @@ mod tests {
     use super::*;
     use crate::codec::Blob;
     use crate::meta::op::RecordOp;
+
+    #[test]
+    fn an_entry_packed_of_sealed_hand_overs_is_the_entry() {
+        let op = |n: u8| Op::Record(RecordOp::Delete { id: Blob::from(vec![n; usize::from(n)]) });
+        let hand_over =
+            |node, ops| HandOver { id: OpId { node, boot: 300, seq: 70_000 }, floor: 69_999, ops };
+        let many: Vec<Op> = (0..255).map(op).collect();
+        let hand_overs = vec![hand_over(1, many), hand_over(2, vec![op(9)]), hand_over(3, Vec::new())];
+        let sealed: Vec<Sealed> = hand_overs
+            .iter()
+            .map(|h| {
+                let parts: Vec<Vec<u8>> = h.ops.iter().map(codec::encode).collect();
+                let ops = Sealed::list(h.ops.len(), parts.iter().map(Vec::as_slice));
+                Sealed { id: h.id, floor: h.floor, ops }
+            })
+            .collect();
+        let entry = Entry { feature_level: FEATURE_LEVEL, stamp_ms: 1_700_000_000_000, hand_overs };
+        assert_eq!(pack(entry.stamp_ms, &sealed), entry.encode());
+    }
 
     #[test]
     fn an_entry_survives_its_encoding() {

@@ -1,38 +1,43 @@
-//! The intake: packs everything that waits into the next log entry.
+//! The intake: the doors' one session with the log, wherever the leader is.
 //!
 //! ```text
-//! doors ─► queue ─► pack (one entry: one hand-over of all that waits) ─► replicate ─► apply ─► waiters ─► doors
+//! doors ─► queue ─► hand-over (all that waits) ─┬─ this node leads ─► packer ─┬─► log ─► apply ─► waiters ─► doors
+//!                                               └─ another does ──► forward ──┘
 //! ```
 //!
-//! This is the main lever of performance: while one entry is on its way to disk, the next one fills up.
+//! * No leader, or one that did not take it: requests that were never proposed wait up to two seconds, then hear
+//!   `NoLeader`. What may have been proposed is sent again with the same number, to whoever leads then, until nobody
+//!   waits for it; the session in the state machine applies it once.
+//! * Outcomes come from this node's own apply: whoever was answered finds the write on this node.
 //!
-//! Not here: what operations do. Must always hold: a request's operations stay together and in order; requests enter
-//! the log in the order in which they were handed over, because all entries are proposed by one task; back-pressure
-//! comes before proposing, never after; every request hears exactly one outcome.
+//! Not here: what operations do, packing on the leader (`packer`), numbers and order (`flights`). Must always hold: a
+//! request's operations stay together and in order; requests are applied in the order in which they were handed over,
+//! also across changes of the leader; back-pressure comes before proposing, never after; every request hears exactly
+//! one outcome, and "not applied" only when that is certain.
+//!
+//! Source: design D6, D7, D8; research/redis-facade.md §2.3.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use metad_raft::{Fut, PosixMetadataReplicator, Proposal, ReplicateError};
-use tokio::sync::{mpsc, oneshot};
+use metad_raft::{Fut, ReplicateError, Status, Transport};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::entry::{Entry, FEATURE_LEVEL, HandOver, OpId};
+use super::flights::{Flights, Request, Stage};
+use super::forward;
+use super::layout;
 use super::machine::MetaMachine;
 use super::op::Op;
-use super::response::Response;
-use super::service::{AppliedState, ServiceError, Written};
-use super::waiters::Outcome;
-use crate::clock::Clock;
+use super::packer::Packer;
+use super::service::{AppliedState, ServiceError, WriteOptions, Written};
+use super::session::Session;
+use super::waiters::{Fate, Heard};
+use crate::codec;
 use crate::limits;
-
-/// One door's operations, waiting.
-struct Request {
-    ops: Vec<Op>,
-    bytes: usize,
-    reply: oneshot::Sender<Result<Written, ServiceError>>,
-}
 
 /// The doors' end of the intake.
 pub struct Intake {
@@ -40,178 +45,376 @@ pub struct Intake {
     waiting_bytes: Arc<AtomicUsize>,
 }
 
-/// The packing end.
-struct Packer {
-    requests: mpsc::UnboundedReceiver<Request>,
-    waiting_bytes: Arc<AtomicUsize>,
-    replicator: Arc<dyn PosixMetadataReplicator>,
-    machine: Arc<MetaMachine>,
-    clock: Arc<dyn Clock>,
-    node: u64,
-    boot: u64,
-    next_seq: u64,
-    acknowledged: Acknowledged,
+/// What the intake stands on.
+pub(super) struct Parts {
+    /// This node's state machine.
+    pub machine: Arc<MetaMachine>,
+    /// Who leads.
+    pub status: watch::Receiver<Status>,
+    /// The way into the log while this node leads.
+    pub packer: Packer,
+    /// The way to other nodes, if there are any.
+    pub transport: Option<Arc<dyn Transport>>,
+    /// A number above every boot of this node.
+    pub boot: u64,
 }
 
 impl Intake {
     /// Starts the intake of a node's present boot on the current runtime.
-    pub fn start(
-        replicator: Arc<dyn PosixMetadataReplicator>,
-        machine: Arc<MetaMachine>,
-        clock: Arc<dyn Clock>,
-        node: u64,
-        boot: u64,
-    ) -> Self {
+    pub(super) fn start(parts: Parts) -> Self {
         let (queue, requests) = mpsc::unbounded_channel();
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let packer = Packer {
+        let node = parts.status.borrow().id;
+        let sender = Sender {
             requests,
+            open: true,
             waiting_bytes: Arc::clone(&waiting_bytes),
-            replicator,
-            machine,
-            clock,
+            waiting: VecDeque::new(),
+            flights: Flights::new(node, parts.boot),
+            heard: parts.machine.waiters().listen(node),
+            attempts: FuturesUnordered::new(),
+            round: 0,
+            gate: None,
+            refusals: 0,
+            sent_under: None,
+            stopped: false,
             node,
-            boot,
-            next_seq: 1,
-            acknowledged: Acknowledged::default(),
+            parts,
         };
-        tokio::spawn(packer.run());
+        tokio::spawn(sender.run());
         Self { queue, waiting_bytes }
     }
 
-    /// Hands operations over and waits for their outcome.
-    pub async fn submit(&self, ops: Vec<Op>) -> Result<Written, ServiceError> {
+    /// Hands operations over and waits for their outcome until the deadline.
+    pub async fn submit(&self, ops: Vec<Op>, options: WriteOptions) -> Result<Written, ServiceError> {
         let bytes = ops.iter().map(Op::weight).sum();
         if bytes > limits::ENTRY_BYTES_MAX {
             return Err(ServiceError::TooLarge { bytes, limit: limits::ENTRY_BYTES_MAX });
         }
+        let mut encoded = Vec::with_capacity(bytes);
+        for op in &ops {
+            codec::encode_into(op, &mut encoded);
+        }
+        let bytes = encoded.len();
         if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) > limits::INTAKE_BYTES_MAX {
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             return Err(ServiceError::Busy);
         }
         let (reply, outcome) = oneshot::channel();
-        let stopped = ServiceError::Stopped { applied: AppliedState::No };
-        if self.queue.send(Request { ops, bytes, reply }).is_err() {
-            return Err(stopped);
+        let (stage, deadline) = (Arc::new(Stage::default()), options.deadline);
+        let (count, arrived) = (ops.len(), Instant::now());
+        let request = Request { count, encoded, arrived, deadline, stage: Arc::clone(&stage), reply };
+        if self.queue.send(request).is_err() {
+            return Err(ServiceError::Stopped { applied: AppliedState::No });
         }
-        outcome.await.unwrap_or(Err(ServiceError::Stopped { applied: AppliedState::Unknown }))
+        match tokio::time::timeout_at(deadline.into(), outcome).await {
+            Ok(outcome) => outcome.unwrap_or(Err(ServiceError::Stopped { applied: AppliedState::Unknown })),
+            Err(_) => Err(ServiceError::TimedOut { applied: stage.give_up() }),
+        }
     }
 }
 
-impl Packer {
+/// Who leads in which term, as the status says.
+type Reign = (Option<u64>, u64);
+
+/// Why nothing is sent for a while.
+struct Gate {
+    /// The reign under which a hand-over was not taken.
+    reign: Reign,
+    /// When it is tried again, should no other reign come before.
+    until: Instant,
+}
+
+/// How an attempt to get a hand-over into the log ended.
+struct Attempt {
+    round: u64,
+    seq: u64,
+    result: Result<u64, ReplicateError>,
+}
+
+/// The sending end.
+struct Sender {
+    parts: Parts,
+    node: u64,
+    requests: mpsc::UnboundedReceiver<Request>,
+    /// Whether more requests may come.
+    open: bool,
+    waiting_bytes: Arc<AtomicUsize>,
+    /// Requests that were never proposed, while they cannot be.
+    waiting: VecDeque<Request>,
+    flights: Flights,
+    heard: mpsc::UnboundedReceiver<Heard>,
+    attempts: FuturesUnordered<Fut<'static, Attempt>>,
+    /// Rises each time that hand-overs are sent again: what an earlier round's attempts failed with is of no interest.
+    round: u64,
+    gate: Option<Gate>,
+    /// Refusals in a row.
+    refusals: u32,
+    /// The reign under which hand-overs were last sent.
+    sent_under: Option<Reign>,
+    stopped: bool,
+}
+
+impl Sender {
     async fn run(mut self) {
-        let replicator = Arc::clone(&self.replicator);
-        // Polled by this task alone: entries are handed to the log in the order in which they were packed.
-        let mut flights: FuturesUnordered<Fut<'_, ()>> = FuturesUnordered::new();
-        let (mut left, mut open) = (None, true);
         loop {
-            let room = flights.len() < limits::ENTRIES_IN_FLIGHT_MAX;
-            let mut next = if room { left.take() } else { None };
-            if next.is_none() {
-                tokio::select! {
-                    Some(()) = flights.next(), if !flights.is_empty() => {}
-                    request = self.requests.recv(), if room && open => {
-                        open = request.is_some();
-                        next = request;
-                    }
-                    else => return,
-                }
+            self.send_what_can_be_sent();
+            if !self.open && self.flights.is_empty() && self.waiting.is_empty() {
+                return;
             }
-            if let Some(first) = next {
-                let (batch, rest) = self.collect(first);
-                left = rest;
-                flights.push(self.propose(batch, replicator.as_ref()));
+            let accepts = self.open && (!self.can_send() || self.has_room());
+            let wake = self.next_wake();
+            tokio::select! {
+                heard = self.heard.recv(), if !self.stopped => match heard {
+                    Some(heard) => self.hear(heard),
+                    None => self.stop(),
+                },
+                Some(attempt) = self.attempts.next(), if !self.attempts.is_empty() => self.attempted(attempt),
+                request = self.requests.recv(), if accepts => match request {
+                    Some(request) => self.waiting.push_back(request),
+                    None => self.open = false,
+                },
+                changed = self.parts.status.changed(), if !self.stopped => self.status_changed(changed.is_ok()),
+                () = sleep_until(wake), if wake.is_some() => self.expire(),
             }
         }
     }
 
-    /// Everything that waits now, up to one entry's worth; what did not fit comes back.
-    fn collect(&mut self, first: Request) -> (Vec<Request>, Option<Request>) {
-        let mut bytes = first.bytes;
-        let mut batch = vec![first];
-        while batch.len() < limits::ENTRY_REQUESTS_MAX {
-            let Ok(request) = self.requests.try_recv() else { return (batch, None) };
-            if bytes + request.bytes > limits::ENTRY_PACK_BYTES {
-                return (batch, Some(request));
-            }
-            bytes += request.bytes;
-            batch.push(request);
-        }
-        (batch, None)
+    fn reign(&self) -> Reign {
+        let status = self.parts.status.borrow();
+        (status.leader.as_ref().map(|leader| leader.id), status.term)
     }
 
-    /// Packs requests into an entry and hands it to the log; the future ends when everybody has heard the outcome.
-    fn propose<'r>(
-        &mut self,
-        batch: Vec<Request>,
-        replicator: &'r dyn PosixMetadataReplicator,
-    ) -> Fut<'r, ()> {
-        let id = OpId { node: self.node, boot: self.boot, seq: self.next_seq };
-        self.next_seq += 1;
-        let mut ops = Vec::with_capacity(batch.iter().map(|r| r.ops.len()).sum());
-        let mut parts = Vec::with_capacity(batch.len());
-        for request in batch {
-            self.waiting_bytes.fetch_sub(request.bytes, Ordering::Relaxed);
-            parts.push((request.ops.len(), request.reply));
-            ops.extend(request.ops);
+    fn can_send(&self) -> bool {
+        let reign = self.reign();
+        let reachable = reign.0.is_some_and(|leader| leader == self.node || self.parts.transport.is_some());
+        reachable && self.gate.as_ref().is_none_or(|gate| gate.reign != reign)
+    }
+
+    fn has_room(&self) -> bool {
+        self.flights.len() < limits::HAND_OVERS_IN_FLIGHT_MAX
+    }
+
+    /// Sends again what is to be sent again, then packs what waits.
+    fn send_what_can_be_sent(&mut self) {
+        if self.stopped {
+            return self.refuse_waiting(&ServiceError::Stopped { applied: AppliedState::No });
         }
-        let hand_over = HandOver { id, floor: self.acknowledged.floor(), ops };
-        let entry = Entry {
-            feature_level: FEATURE_LEVEL,
-            stamp_ms: self.clock.now_ms(),
-            hand_overs: vec![hand_over],
-        };
-        let (machine, acknowledged) = (Arc::clone(&self.machine), self.acknowledged.clone());
-        let mut applied = machine.waiters().register(id);
-        let answer = replicator.replicate(vec![Proposal { ops: entry.encode() }]);
-        Box::pin(async move {
-            let refusal = match answer.await.pop() {
-                Some(Ok(_)) => None,
-                Some(Err(error)) => Some(translate(&error)),
-                None => Some(ServiceError::Stopped { applied: AppliedState::Unknown }),
-            };
-            // Applied here before the replicator said so: the outcome is in the channel already.
-            let outcome = match refusal {
-                None => {
-                    applied.try_recv().map_err(|_| ServiceError::Stopped { applied: AppliedState::Unknown })
+        if !self.can_send() {
+            return;
+        }
+        self.send_flights();
+        while self.has_room() {
+            let parts = self.collect();
+            if parts.is_empty() {
+                return;
+            }
+            self.flights.push(parts);
+            self.send_flights();
+        }
+    }
+
+    /// Everything that waits now, up to one entry's worth.
+    fn collect(&mut self) -> Vec<Request> {
+        let (mut parts, mut bytes) = (Vec::new(), 0);
+        let now = Instant::now();
+        while parts.len() < limits::ENTRY_REQUESTS_MAX {
+            if self.waiting.is_empty() {
+                self.waiting.extend(self.requests.try_recv());
+            }
+            let Some(next) = self.waiting.front() else { break };
+            bytes += next.encoded.len();
+            if bytes > limits::ENTRY_PACK_BYTES && !parts.is_empty() {
+                break;
+            }
+            let request = self.waiting.pop_front().expect("looked at above");
+            self.waiting_bytes.fetch_sub(request.encoded.len(), Ordering::Relaxed);
+            // Nobody waits for it any more: it was told that it was not applied, or that nobody knows.
+            if request.deadline > now && request.stage.propose() {
+                parts.push(request);
+            }
+        }
+        parts
+    }
+
+    fn send_flights(&mut self) {
+        let reign = self.reign();
+        let Some(leader) = reign.0 else { return };
+        while let Some((hand_over, deadline)) = self.flights.next_to_send() {
+            self.sent_under = Some(reign);
+            let (round, seq) = (self.round, hand_over.id.seq);
+            if leader == self.node {
+                let answer = self.parts.packer.offer(hand_over);
+                self.attempts.push(Box::pin(async move { Attempt { round, seq, result: answer.await } }));
+            } else if let Some(transport) = self.parts.transport.clone() {
+                self.attempts.push(Box::pin(async move {
+                    let result = forward::send(transport.as_ref(), leader, &hand_over, deadline).await;
+                    Attempt { round, seq, result }
+                }));
+            }
+        }
+    }
+
+    /// What became of an attempt. That it was committed is not news: what it did comes from this node's own apply.
+    fn attempted(&mut self, Attempt { round, seq, result }: Attempt) {
+        let Err(error) = result else { return };
+        match error {
+            ReplicateError::Unknown => {}
+            ReplicateError::Stopped => return self.stop(),
+            ReplicateError::NotLeader { .. }
+            | ReplicateError::Busy
+            | ReplicateError::TooLarge { .. }
+            | ReplicateError::NoSpace => {
+                self.flights.undoubt(seq);
+                let hopeless = !matches!(error, ReplicateError::NotLeader { .. });
+                if hopeless && !self.flights.in_doubt(seq) {
+                    self.flights.refuse(seq, &translate(&error));
                 }
-                Some(error) => Err(error),
-            };
-            machine.waiters().forget(id);
-            acknowledged.done(id.seq);
-            deliver(parts, outcome);
-        })
+            }
+        }
+        if round == self.round {
+            self.flights.go_back(seq);
+            self.round += 1;
+            self.close_gate();
+        }
+        self.take_back();
+    }
+
+    /// Nothing is sent under this reign for a while that grows with each refusal.
+    fn close_gate(&mut self) {
+        let wait = limits::RESEND_AFTER_MS << self.refusals.min(8);
+        self.refusals += 1;
+        let until = Instant::now() + Duration::from_millis(wait.min(limits::RESEND_AFTER_MS_MAX));
+        self.gate = Some(Gate { reign: self.reign(), until });
+    }
+
+    /// Requests that certainly were not applied wait like those that were never sent.
+    fn take_back(&mut self) {
+        for request in self.flights.take_back().into_iter().rev() {
+            self.waiting_bytes.fetch_add(request.encoded.len(), Ordering::Relaxed);
+            self.waiting.push_front(request);
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::HandOver { id, index, fate } if id.boot == self.flights.boot() => match fate {
+                Fate::Applied(replies) => {
+                    self.flights.settle(id.seq, index, replies);
+                    (self.gate, self.refusals) = (None, 0);
+                }
+                Fate::Gap => self.send_again(),
+                Fate::Stale => {
+                    let boot = self.session().map_or(0, |s| s.boot()).max(self.flights.boot()) + 1;
+                    tracing::warn!(
+                        boot,
+                        "this node's door session was overtaken; it goes on under a new boot"
+                    );
+                    self.flights.reboot(boot);
+                    self.round += 1;
+                }
+                Fate::Settled => {}
+            },
+            Heard::HandOver { .. } => {}
+            Heard::Replaced => self.look_into_session(),
+        }
+    }
+
+    fn send_again(&mut self) {
+        self.flights.go_back(0);
+        self.round += 1;
+    }
+
+    fn session(&self) -> Option<Session> {
+        match self.parts.machine.state().get(&layout::session(self.node)) {
+            Ok(stored) => stored.and_then(|stored| Session::decode(&stored).ok()),
+            Err(fault) => {
+                tracing::error!(%fault, "the door session cannot be read");
+                None
+            }
+        }
+    }
+
+    /// A snapshot came instead of entries: hand-overs that are in it are answered from the session.
+    fn look_into_session(&mut self) {
+        let Some(session) = self.session() else { return };
+        let index = *self.parts.machine.applied().borrow();
+        for id in self.flights.ids() {
+            if let Some(replies) = session.replies(id) {
+                self.flights.settle(id.seq, index, replies.clone());
+            }
+        }
+    }
+
+    /// A new reign: whatever the old leader made of the hand-overs, the new one gets them all.
+    fn status_changed(&mut self, alive: bool) {
+        let failed = !alive || self.parts.status.borrow_and_update().failure.is_some();
+        if failed {
+            return self.stop();
+        }
+        let reign = self.reign();
+        if reign.0.is_some() && self.sent_under.is_some_and(|under| under != reign) {
+            self.sent_under = None;
+            self.refusals = 0;
+            self.send_again();
+        }
+    }
+
+    /// The node stops, or stopped itself.
+    fn stop(&mut self) {
+        self.stopped = true;
+        self.flights.stop();
+    }
+
+    fn refuse_waiting(&mut self, error: &ServiceError) {
+        while let Some(request) = self.waiting.pop_front() {
+            self.waiting_bytes.fetch_sub(request.encoded.len(), Ordering::Relaxed);
+            request.fail(error.clone());
+        }
+    }
+
+    /// When something has to be given up or tried again.
+    fn next_wake(&self) -> Option<Instant> {
+        let parked = self.waiting.front().filter(|_| !self.can_send()).map(parked_until);
+        let gate = self.gate.as_ref().filter(|_| !self.idle()).map(|gate| gate.until);
+        [self.flights.first_deadline(), parked, gate].into_iter().flatten().min()
+    }
+
+    fn idle(&self) -> bool {
+        self.flights.is_empty() && self.waiting.is_empty()
+    }
+
+    fn expire(&mut self) {
+        let now = Instant::now();
+        if self.gate.as_ref().is_some_and(|gate| gate.until <= now) {
+            self.gate = None;
+        }
+        self.flights.expire(now);
+        self.take_back();
+        if self.can_send() {
+            return;
+        }
+        while let Some(request) = self.waiting.pop_front_if(|r| parked_until(r) <= now) {
+            self.waiting_bytes.fetch_sub(request.encoded.len(), Ordering::Relaxed);
+            request.fail(ServiceError::NoLeader);
+        }
     }
 }
 
-fn deliver(
-    parts: Vec<(usize, oneshot::Sender<Result<Written, ServiceError>>)>,
-    outcome: Result<Outcome, ServiceError>,
-) {
-    let (index, responses) = match outcome {
-        Ok(Outcome { index, responses: Some(responses) }) => (index, responses),
-        Ok(Outcome { responses: None, .. }) => {
-            return fail(parts, &ServiceError::Stopped { applied: AppliedState::Unknown });
-        }
-        Err(error) => return fail(parts, &error),
-    };
-    let mut responses: std::vec::IntoIter<Response> = responses.into_iter();
-    for (count, reply) in parts {
-        let part = responses.by_ref().take(count).collect();
-        // A door that gave up is no longer interested.
-        let _ = reply.send(Ok(Written { responses: part, index }));
-    }
+fn parked_until(request: &Request) -> Instant {
+    request.deadline.min(request.arrived + Duration::from_millis(limits::LEADER_WAIT_MS))
 }
 
-fn fail(parts: Vec<(usize, oneshot::Sender<Result<Written, ServiceError>>)>, error: &ServiceError) {
-    for (_, reply) in parts {
-        // A door that gave up is no longer interested.
-        let _ = reply.send(Err(error.clone()));
+/// Waits for a moment; for ever when there is none.
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 
 /// The log's refusal in the service's words.
-pub fn translate(error: &ReplicateError) -> ServiceError {
+pub(super) fn translate(error: &ReplicateError) -> ServiceError {
     match error {
         ReplicateError::NotLeader { .. } => ServiceError::NoLeader,
         ReplicateError::Busy => ServiceError::Busy,
@@ -219,102 +422,5 @@ pub fn translate(error: &ReplicateError) -> ServiceError {
         ReplicateError::NoSpace => ServiceError::NoSpace,
         ReplicateError::Unknown => ServiceError::TimedOut { applied: AppliedState::Unknown },
         ReplicateError::Stopped => ServiceError::Stopped { applied: AppliedState::Unknown },
-    }
-}
-
-/// Which hand-overs of this boot were answered: all up to the floor, and some above.
-#[derive(Clone, Default)]
-struct Acknowledged(Arc<parking_lot::Mutex<AcknowledgedInner>>);
-
-#[derive(Default)]
-struct AcknowledgedInner {
-    floor: u64,
-    above: std::collections::BTreeSet<u64>,
-}
-
-impl Acknowledged {
-    fn floor(&self) -> u64 {
-        self.0.lock().floor
-    }
-
-    fn done(&self, seq: u64) {
-        let mut inner = self.0.lock();
-        inner.above.insert(seq);
-        while inner.above.first() == Some(&(inner.floor + 1)) {
-            inner.above.pop_first();
-            inner.floor += 1;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_floor_rises_over_answered_hand_overs_only() {
-        let acknowledged = Acknowledged::default();
-        for (seq, floor) in [(2, 0), (1, 2), (4, 2), (3, 4)] {
-            acknowledged.done(seq);
-            assert_eq!(acknowledged.floor(), floor);
-        }
-    }
-
-    /// Takes every proposal and remembers in which order they came; nothing is ever applied.
-    struct Recorder(parking_lot::Mutex<Vec<u64>>);
-
-    impl PosixMetadataReplicator for Recorder {
-        fn start(
-            &self,
-            _machine: Arc<dyn metad_raft::StateMachine>,
-        ) -> Fut<'_, Result<(), metad_raft::StartError>> {
-            Box::pin(async { Ok(()) })
-        }
-
-        fn replicate(&self, batch: Vec<Proposal>) -> Fut<'_, Vec<Result<u64, ReplicateError>>> {
-            for proposal in &batch {
-                let entry = Entry::decode(&proposal.ops).unwrap();
-                self.0.lock().extend(entry.hand_overs.iter().map(|h| h.id.seq));
-            }
-            // Answered later, and by another thread's leave: the order of the calls is what counts.
-            Box::pin(async move {
-                tokio::task::yield_now().await;
-                batch.iter().map(|_| Err(ReplicateError::Busy)).collect()
-            })
-        }
-
-        fn read_barrier(&self, _deadline: std::time::Instant) -> Fut<'_, Result<u64, ReplicateError>> {
-            Box::pin(async { Err(ReplicateError::Stopped) })
-        }
-
-        fn status(&self) -> tokio::sync::watch::Receiver<metad_raft::Status> {
-            unreachable!("the intake never looks at the status")
-        }
-
-        fn stop(&self) -> Fut<'_, ()> {
-            Box::pin(async {})
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn requests_enter_the_log_in_the_order_in_which_they_were_handed_over() {
-        use crate::clock::ManualClock;
-        use crate::codec::Blob;
-        use crate::meta::op::RecordOp;
-        use crate::meta::store::shelf::MemoryShelf;
-
-        let recorder = Arc::new(Recorder(parking_lot::Mutex::default()));
-        let machine = Arc::new(MetaMachine::open(Box::new(MemoryShelf::default())).unwrap());
-        let log = Arc::clone(&recorder) as Arc<dyn PosixMetadataReplicator>;
-        let intake = Intake::start(log, machine, Arc::new(ManualClock::at(1)), 1, 1);
-        // Each as large as an entry, so that several are on their way at once.
-        let value = Blob::from(vec![b'x'; limits::ENTRY_PACK_BYTES]);
-        let put = || {
-            let properties = vec![(Blob::from("p"), value.clone())];
-            Op::Record(RecordOp::Put { id: Blob::from("a"), properties })
-        };
-        let outcomes = futures_util::future::join_all((0..40).map(|_| intake.submit(vec![put()]))).await;
-        assert!(outcomes.iter().all(|o| *o == Err(ServiceError::Busy)));
-        assert_eq!(*recorder.0.lock(), (1..=40).collect::<Vec<u64>>());
     }
 }

@@ -6,21 +6,24 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use metad_raft::{Fatal, Fut, PosixMetadataReplicator, StateMachine, Status};
+use metad_raft::{Fatal, Fut, PeerService, PosixMetadataReplicator, StateMachine, Status, Transport};
 
 use super::apply::record::{is_listed, read_value};
 use super::counters::Counters;
 use super::feed::FeedReader;
+use super::forward::ForwardService;
+use super::freshness;
 use super::history::History;
-use super::intake::{Intake, translate};
+use super::intake::{self, Intake};
 use super::layout::{self, Kind};
 use super::machine::MetaMachine;
 use super::op::Op;
+use super::packer::Packer;
 use super::record::{EventId, Record};
 use super::rules::StoredRules;
 use super::service::{
-    AppliedState, Consistency, EventPage, MetadataService, Read, ReadOptions, RecordView, RulesView,
-    ScanPage, ServiceError, StateTotals, StoredPage, WriteOptions, Written,
+    AppliedState, EventPage, MetadataService, Read, ReadOptions, RecordView, RulesView, ScanPage,
+    ServiceError, StateTotals, StoredPage, WriteOptions, Written,
 };
 use super::session::Session;
 use super::view::{View, successor};
@@ -32,41 +35,40 @@ pub struct LogService {
     machine: Arc<MetaMachine>,
     replicator: Arc<dyn PosixMetadataReplicator>,
     intake: Intake,
+    forwarding: Arc<ForwardService>,
     history: History,
 }
 
 impl LogService {
     /// A service over a replicator that has been started with `machine`. Needs a tokio runtime.
+    ///
+    /// `transport` leads to the other nodes, if there are any; without it only the log on this node takes writes.
     pub fn start(
         machine: Arc<MetaMachine>,
         replicator: Arc<dyn PosixMetadataReplicator>,
+        transport: Option<Arc<dyn Transport>>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Fatal> {
-        let node = replicator.status().borrow().id;
+        let status = replicator.status();
+        let node = status.borrow().id;
         let boot = next_boot(&machine, node, clock.now_ms())?;
-        let intake = Intake::start(Arc::clone(&replicator), Arc::clone(&machine), clock, node, boot);
-        Ok(Self { machine, replicator, intake, history: History::default() })
+        let packer = Packer::start(Arc::clone(&replicator), clock);
+        let forwarding = ForwardService::new(packer.clone());
+        let machine_of_intake = Arc::clone(&machine);
+        let parts = intake::Parts { machine: machine_of_intake, status, packer, transport, boot };
+        let intake = Intake::start(parts);
+        Ok(Self { machine, replicator, intake, forwarding, history: History::default() })
     }
 
-    /// Waits until the local state is as fresh as a read asks for; the index it is certain to contain.
+    /// Who takes the requests that other nodes forward: to be registered for
+    /// [`Channel::FORWARD`](metad_raft::Channel::FORWARD).
+    pub fn forwarding(&self) -> Arc<dyn PeerService> {
+        Arc::clone(&self.forwarding) as Arc<dyn PeerService>
+    }
+
+    /// Waits until the local state is as fresh as a read asks for.
     async fn freshen(&self, options: ReadOptions) -> Result<(), ServiceError> {
-        if options.consistency == Consistency::Linearizable {
-            self.replicator.read_barrier(options.deadline).await.map_err(|e| match translate(&e) {
-                ServiceError::TimedOut { .. } => ServiceError::TimedOut { applied: AppliedState::No },
-                ServiceError::Stopped { .. } => ServiceError::Stopped { applied: AppliedState::No },
-                other => other,
-            })?;
-        }
-        let mut applied = self.machine.applied();
-        if *applied.borrow() >= options.min_index {
-            return Ok(());
-        }
-        let reached = applied.wait_for(|index| *index >= options.min_index);
-        match tokio::time::timeout_at(options.deadline.into(), reached).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(ServiceError::Stopped { applied: AppliedState::No }),
-            Err(_) => Err(ServiceError::TimedOut { applied: AppliedState::No }),
-        }
+        freshness::wait(self.replicator.as_ref(), self.machine.applied(), options).await
     }
 
     /// Reads several things at one applied index.
@@ -153,11 +155,7 @@ fn load(view: &dyn View, generation: u32, id: &[u8]) -> Result<Option<Record>, F
 
 impl MetadataService for LogService {
     fn write(&self, ops: Vec<Op>, options: WriteOptions) -> Fut<'_, Result<Written, ServiceError>> {
-        Box::pin(async move {
-            tokio::time::timeout_at(options.deadline.into(), self.intake.submit(ops))
-                .await
-                .unwrap_or(Err(ServiceError::TimedOut { applied: AppliedState::Unknown }))
-        })
+        Box::pin(self.intake.submit(ops, options))
     }
 
     fn ids(&self, options: ReadOptions) -> Fut<'_, Result<Read<Vec<Bytes>>, ServiceError>> {

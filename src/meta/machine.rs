@@ -23,7 +23,7 @@ use super::state::{Head, State};
 use super::store::shelf::{Fresh, Shelf};
 use super::store::{Change, StateStore};
 use super::verify::{self, Nobody, Witness};
-use super::waiters::{Outcome, Waiters};
+use super::waiters::Waiters;
 use super::write_behind::{self, Checkpoint};
 
 /// The metadata state machine.
@@ -194,6 +194,7 @@ impl Inner {
         self.digests.clear();
         self.feed.publish([Arc::new(ChangeSet { index, reset: true, ..ChangeSet::default() })], index);
         self.applied.send_replace(index);
+        self.waiters.replaced();
         Ok(())
     }
 }
@@ -235,8 +236,8 @@ impl StateMachine for MetaMachine {
         inner.feed.publish(sets, upto.index);
         inner.applied.send_replace(upto.index);
         for (index, replies) in indexes.into_iter().zip(replies) {
-            for (id, responses) in replies {
-                inner.waiters.complete(id, Outcome { index, responses });
+            for (id, fate) in replies {
+                inner.waiters.tell(id, index, fate);
             }
         }
         Ok(())

@@ -1,55 +1,73 @@
-//! Waiters: doors that wait until their hand-over is applied here.
+//! Waiters: what this node's own apply tells the intake about its hand-overs.
 //!
-//! Not here: packing hand-overs (`intake`). Must always hold: every registered waiter hears exactly one outcome, or
-//! finds its channel closed when the node stops.
-
-use std::collections::HashMap;
+//! Not here: who asked for what (`intake`). Must always hold: the listener hears of every hand-over of its node that is
+//! applied here, in log order, after the effects are visible; it hears of a state that was replaced as a whole; its
+//! channel ends when the node stops.
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use super::entry::OpId;
 use super::response::Response;
 
-/// What became of a hand-over.
+/// What apply made of a hand-over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// Index of the entry that applied it.
-    pub index: u64,
-    /// Responses in order; `None` when it had been applied before and its replies are no longer kept.
-    pub responses: Option<Vec<Response>>,
+pub enum Fate {
+    /// Applied, now or before: its replies in order. `None`: every operation answered [`Response::Done`].
+    Applied(Option<Vec<Response>>),
+    /// Applied before, and its sender has said that it wants to know nothing of it any more.
+    Settled,
+    /// Not applied: one that comes before it is missing. Its sender submits again, in order.
+    Gap,
+    /// Not applied: a newer boot of its node was seen.
+    Stale,
 }
 
-/// The waiting hand-overs of this node's present boot.
-#[derive(Default)]
-pub struct Waiters {
-    waiting: Mutex<HashMap<OpId, oneshot::Sender<Outcome>>>,
+/// News for the intake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A hand-over reached the state machine.
+    HandOver {
+        /// Which one.
+        id: OpId,
+        /// Index of the entry that brought it.
+        index: u64,
+        /// What became of it.
+        fate: Fate,
+    },
+    /// The state was replaced by a snapshot: hand-overs may be in it that nobody was told of.
+    Replaced,
 }
+
+/// The one listener of a machine.
+#[derive(Default)]
+pub struct Waiters(Mutex<Option<(u64, mpsc::UnboundedSender<Heard>)>>);
 
 impl Waiters {
-    /// Waits for a hand-over. Register before proposing it.
-    pub fn register(&self, id: OpId) -> oneshot::Receiver<Outcome> {
-        let (sender, receiver) = oneshot::channel();
-        self.waiting.lock().insert(id, sender);
+    /// Listens for the hand-overs of a node's doors. A later listener takes the place of an earlier one.
+    pub fn listen(&self, node: u64) -> mpsc::UnboundedReceiver<Heard> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.0.lock() = Some((node, sender));
         receiver
     }
 
-    /// Forgets a waiter whose hand-over will not be applied.
-    pub fn forget(&self, id: OpId) {
-        self.waiting.lock().remove(&id);
-    }
-
-    /// Tells the waiter of a hand-over, if it is one of this node's.
-    pub fn complete(&self, id: OpId, outcome: Outcome) {
-        let waiter = self.waiting.lock().remove(&id);
-        if let Some(waiter) = waiter {
-            // A waiter that gave up is no longer interested.
-            let _ = waiter.send(outcome);
+    /// Tells what became of a hand-over, if it is one of the listener's.
+    pub fn tell(&self, id: OpId, index: u64, fate: Fate) {
+        if let Some((_, listener)) = self.0.lock().as_ref().filter(|(node, _)| *node == id.node) {
+            // A listener that is gone is no longer interested.
+            let _ = listener.send(Heard::HandOver { id, index, fate });
         }
     }
 
-    /// Wakes everybody for good: the node stops.
+    /// Tells that the whole state was replaced.
+    pub fn replaced(&self) {
+        if let Some((_, listener)) = self.0.lock().as_ref() {
+            let _ = listener.send(Heard::Replaced);
+        }
+    }
+
+    /// Ends the listener's channel for good: the node stops.
     pub fn close(&self) {
-        self.waiting.lock().clear();
+        *self.0.lock() = None;
     }
 }

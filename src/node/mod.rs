@@ -29,7 +29,7 @@ mod word;
 use std::path::Path;
 use std::sync::Arc;
 
-use metad_raft::{Fatal, PosixMetadataReplicator, StartError};
+use metad_raft::{Channel, Fatal, PosixMetadataReplicator, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -199,7 +199,12 @@ impl Node {
         ground.join(&own, &machine)?;
         let replicator = log::start(&config, &ground, Arc::clone(&machine)).await?;
         ground.file.reach(Stage::Started, &data_dir)?;
-        let service = LogService::start(Arc::clone(&machine), Arc::clone(&replicator), Arc::clone(&clock))?;
+        let way = ground.peering.as_ref().map(|peering| peering.way());
+        let service =
+            LogService::start(Arc::clone(&machine), Arc::clone(&replicator), way, Arc::clone(&clock))?;
+        if let Some(peering) = &ground.peering {
+            peering.server.register(Channel::FORWARD, service.forwarding());
+        }
         let service: Arc<dyn MetadataService> = Arc::new(service);
         let removed = CancellationToken::new();
         let member = Membership::start(&ground, own, &machine, &replicator, &service, &removed).await?;

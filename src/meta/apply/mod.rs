@@ -34,14 +34,15 @@ use super::op::{Guard, Op, SystemOp};
 use super::response::{Reject, Response};
 use super::rules::StoredRules;
 use super::session::Verdict;
+use super::waiters::Fate;
 
 /// What an entry did, for those who wait for it or follow the log.
 #[derive(Debug)]
 pub struct Effects {
     /// For followers.
     pub changes: ChangeSet,
-    /// For the doors that handed over: responses by identity. `None`: applied before, and nobody can still be waiting.
-    pub replies: Vec<(OpId, Option<Vec<Response>>)>,
+    /// For the doors that handed over: what became of each hand-over.
+    pub replies: Vec<(OpId, Fate)>,
 }
 
 /// Applies one log entry.
@@ -64,40 +65,21 @@ pub fn apply(tx: &mut Tx<'_>, index: u64, payload: &Bytes) -> Result<Effects, Fa
     Ok(Effects { changes, replies })
 }
 
-/// Applies a hand-over unless its session has seen it.
-fn hand_over_once(tx: &mut Tx<'_>, hand_over: HandOver) -> Result<(OpId, Option<Vec<Response>>), Fatal> {
+/// Applies a hand-over unless its session has seen it, or has not seen the one before it.
+fn hand_over_once(tx: &mut Tx<'_>, hand_over: HandOver) -> Result<(OpId, Fate), Fatal> {
     let HandOver { id, floor, ops } = hand_over;
-    let replies = match tx.session(id.node)?.admit(id, floor) {
-        Verdict::Stale => None,
-        Verdict::Repeated(replies) => replies,
+    let fate = match tx.session(id.node)?.admit(id, floor) {
+        Verdict::Stale => Fate::Stale,
+        Verdict::Gap => Fate::Gap,
+        Verdict::Settled => Fate::Settled,
+        Verdict::Repeated(replies) => Fate::Applied(replies),
         Verdict::New => {
-            let keep = !ops.iter().all(is_repeatable);
             let responses = ops.into_iter().map(|op| operation(tx, op)).collect::<Result<Vec<_>, _>>()?;
-            let kept = keep.then(|| responses.iter().map(Response::kept).collect());
-            tx.session(id.node)?.remember(id.seq, kept);
-            Some(responses)
+            tx.session(id.node)?.remember(id.seq, &responses);
+            Fate::Applied(Some(responses))
         }
     };
-    Ok((id, replies))
-}
-
-/// Whether an operation answers the same again when its reply was lost.
-fn is_repeatable(op: &Op) -> bool {
-    use super::op::RecordOp;
-    match op {
-        Op::Record(RecordOp::Put { .. } | RecordOp::Clear | RecordOp::Pin { .. })
-        | Op::System(SystemOp::Tick) => true,
-        Op::Key(_) | Op::Str(_) | Op::Hash(_) | Op::Set(_) | Op::Stream(_) | Op::Group(_) => false,
-        Op::Record(
-            RecordOp::Remove { .. }
-            | RecordOp::Delete { .. }
-            | RecordOp::AddMember { .. }
-            | RecordOp::List { .. }
-            | RecordOp::Unlist { .. },
-        )
-        | Op::System(SystemOp::SetRules { .. } | SystemOp::SetFeatureLevel { .. } | SystemOp::Cluster(_))
-        | Op::Atomic { .. } => false,
-    }
+    Ok((id, fate))
 }
 
 fn operation(tx: &mut Tx<'_>, op: Op) -> Result<Response, Fatal> {

@@ -11,19 +11,21 @@ use crate::codec::{self, Blob};
 use crate::limits;
 use crate::meta::collection_op::{Combine, HashOp, SetOp};
 use crate::meta::decimal::Decimal;
-use crate::meta::entry::OpId;
 use crate::meta::key_op::{ExpireIf, Expiry, KeyOp, SetExpiry, SetIf, StrOp};
 use crate::meta::layout::{self, Kind};
 use crate::meta::object::{self, Content, Key};
 use crate::meta::op::{Guard, Op, RecordOp};
 use crate::meta::response::{Reject, Response};
+use crate::meta::waiters::{Fate, Heard};
 
 /// Applies what was appended last, in an entry of its own, and gives its answers.
 pub fn replies(driver: &mut Driver) -> Vec<Response> {
-    let id = OpId { node: 1, boot: 1, seq: driver.seq };
-    let mut waiter = driver.machine.waiters().register(id);
+    let mut heard = driver.machine.waiters().listen(1);
     driver.apply_all(1);
-    waiter.try_recv().unwrap().responses.unwrap()
+    match heard.try_recv().unwrap() {
+        Heard::HandOver { id, fate: Fate::Applied(Some(replies)), .. } if id.seq == driver.seq => replies,
+        other => panic!("the last hand-over was not applied: {other:?}"),
+    }
 }
 
 /// The keys of a machine, read the way doors read them.

@@ -4,6 +4,8 @@
 
 mod cluster;
 mod collections;
+mod fake_cluster;
+mod gateway;
 mod golden;
 mod key_promises;
 mod keys;

@@ -15,6 +15,7 @@ use crate::meta::op::{Guard, Op, RecordOp, SystemOp};
 use crate::meta::pin::LinkPin;
 use crate::meta::record::{EventId, Record};
 use crate::meta::response::{Reject, Response};
+use crate::meta::waiters::{Fate, Heard};
 use crate::meta::{layout, view::View};
 
 fn record(driver: &Driver, id: &str) -> Record {
@@ -173,11 +174,12 @@ fn a_record_refuses_more_properties_than_the_limit_and_keeps_what_it_has() {
     let id = OpId { node: 9, boot: 1, seq: 1 };
     let hand_over = HandOver { id, floor: 0, ops: vec![put("a", &[("one too many", "x")])] };
     let entry = Entry { feature_level: FEATURE_LEVEL, stamp_ms: 2, hand_overs: vec![hand_over] };
-    let mut outcome = driver.machine.waiters().register(id);
+    let mut heard = driver.machine.waiters().listen(9);
     driver.log.push(entry.encode());
     driver.apply_all(1);
     let reject = Reject::TooManyProperties { limit: limits::RECORD_PROPERTIES_MAX as u32 };
-    assert_eq!(outcome.try_recv().unwrap().responses, Some(vec![Response::Rejected(reject)]));
+    let fate = Fate::Applied(Some(vec![Response::Rejected(reject)]));
+    assert_eq!(heard.try_recv(), Ok(Heard::HandOver { id, index: 2, fate }));
     assert_eq!(record(&driver, "a").properties.len(), limits::RECORD_PROPERTIES_MAX);
 }
 

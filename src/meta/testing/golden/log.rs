@@ -1,12 +1,14 @@
-//! Golden files of the log: an entry for each kind of operation and of guard.
+//! Golden files of the log: an entry for each kind of operation and of guard, and what a follower
+//! and the leader say to each other.
 //!
 //! Not here: what operations do. Must always hold: every variant has a row, see [`variants`].
 
 use super::{Case, Row, variants};
-use crate::codec::Blob;
+use crate::codec::{self, Blob};
 use crate::meta::cluster::{ClusterOp, Member, NodeCard};
 use crate::meta::collection_op::{HashOp, SetOp};
-use crate::meta::entry::{Entry, HandOver, OpId};
+use crate::meta::entry::{Entry, HandOver, OpId, Sealed};
+use crate::meta::forward::{self, Answer};
 use crate::meta::key_op::{KeyOp, StrOp};
 use crate::meta::op::{Guard, Op, RecordOp, SystemOp};
 use crate::meta::pin::LinkPin;
@@ -26,7 +28,33 @@ pub(super) fn cases() -> Vec<Case> {
     let generic = streams.chain(consumers);
     let entries =
         records.chain(systems).chain(cluster).chain(guards).chain(groups).chain(generic).chain([two_nodes()]);
-    entries.map(|row| Case::new(row, Entry::encode, Entry::decode)).collect()
+    let entries = entries.map(|row| Case::new(row, Entry::encode, Entry::decode));
+    let answers = answers().into_iter().map(|row| Case::new(row, Answer::encode, Answer::decode));
+    let request = Case::new(forwarded(), forward::request, forward::read);
+    entries.chain(answers).chain([request]).collect()
+}
+
+/// A hand-over on its way to the leader.
+fn forwarded() -> Row<Sealed> {
+    let op = codec::encode(&Op::Record(RecordOp::Delete { id: id() }));
+    let ops = Sealed::list(1, [op.as_slice()].into_iter());
+    let id = OpId { node: 2, boot: 1_700_000_000_000, seq: 251 };
+    ("forward-hand-over", "A hand-over that a follower forwards", Sealed { id, floor: 250, ops })
+}
+
+fn answers() -> Vec<Row<Answer>> {
+    variants!(Answer:
+        Answer::Committed { .. } => ("forward-committed", "Answer to a forwarded hand-over: committed",
+            Answer::Committed { index: 251 }),
+        Answer::NotLeader { .. } => ("forward-not-leader", "The same: not the leader, which is node 3",
+            Answer::NotLeader { leader: Some(3) }),
+        Answer::Busy => ("forward-busy", "The same: too much in flight", Answer::Busy),
+        Answer::TooLarge { .. } => ("forward-too-large", "The same: too large",
+            Answer::TooLarge { bytes: 65_537, limit: 65_536 }),
+        Answer::NoSpace => ("forward-no-space", "The same: the disk is full", Answer::NoSpace),
+        Answer::Unknown => ("forward-unknown", "The same: nobody knows", Answer::Unknown),
+        Answer::Unreadable => ("forward-unreadable", "The same: the request cannot be read", Answer::Unreadable),
+    )
 }
 
 /// The smallest entry around one operation.

@@ -88,9 +88,9 @@ fn cluster_rejects() -> Vec<Row<ClusterReject>> {
 
 fn sessions() -> impl Iterator<Item = Row<Session>> {
     let mut session = Session::default();
-    assert_eq!(session.admit(OpId { node: 1, boot: 4, seq: 9 }, 7), Verdict::New);
-    session.remember(9, Some(vec![Response::Flag(true), Response::Count(2)]));
-    session.remember(11, None);
+    assert_eq!(session.admit(OpId { node: 1, boot: 4, seq: 8 }, 7), Verdict::New);
+    session.remember(9, &[Response::Flag(true), Response::Count(2)]);
+    session.remember(11, &[Response::Done]);
     let kept = "A session: boot 4, answered up to 7, applied 9 with its replies and 11 without";
     [("session", kept, session), ("session-new", "A session that has seen nothing", Session::default())]
         .into_iter()
