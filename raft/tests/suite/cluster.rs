@@ -29,7 +29,7 @@ pub struct Member {
     pub dir: tempfile::TempDir,
     pub toy: Toy,
     pub disk: Arc<Disk>,
-    pub log: Option<RaftReplicator>,
+    pub log: Option<Arc<RaftReplicator>>,
 }
 
 impl Member {
@@ -77,7 +77,7 @@ impl Cluster {
         let log = RaftReplicator::new(options);
         self.net.serve(id, log.peer_service());
         log.start(Arc::new(member.toy.clone())).await.unwrap();
-        member.log = Some(log);
+        member.log = Some(Arc::new(log));
     }
 
     /// kill -9: what the member's directory holds at this moment is all that its next life finds.
@@ -85,11 +85,13 @@ impl Cluster {
         let next = tempfile::tempdir().unwrap();
         self.net.leave(id);
         let member = self.members.get_mut(&id).unwrap();
+        let stored = member.toy.stored();
         photograph(member.dir.path(), next.path());
-        member.toy = Toy::after_crash(member.toy.stored());
+        member.toy = Toy::after_crash(stored);
         let log = member.log.take().unwrap();
         member.dir = next;
-        drop(log);
+        // Calls that are still waiting hold it, and the dead say nothing more.
+        tokio::spawn(async move { log.stop().await });
     }
 
     /// Stops a member in good order.

@@ -25,6 +25,7 @@ struct Live {
     flushed: u64,
     stored: Stored,
     history: Vec<u64>,
+    entries: Vec<Entry>,
     discards: usize,
     installs: usize,
 }
@@ -73,6 +74,11 @@ impl Toy {
     /// Indexes of the entries that were applied in this life.
     pub fn history(&self) -> Vec<u64> {
         self.live.lock().history.clone()
+    }
+
+    /// The entries that were applied in this life, from the `n`th on.
+    pub fn entries(&self, n: usize) -> Vec<Entry> {
+        self.live.lock().entries[n..].to_vec()
     }
 
     /// How often the state was discarded, and replaced by a snapshot.
@@ -127,6 +133,7 @@ impl StateMachine for Toy {
             );
             live.applied.index = entry.index();
             live.history.push(entry.index());
+            live.entries.push(entry.clone());
             if let Entry::Ops { ops, .. } = entry {
                 let text = std::str::from_utf8(ops).unwrap();
                 let (key, value) = text.split_once('=').unwrap_or((text, ""));

@@ -1,6 +1,6 @@
 //! The replicator's promises, as tests with a toy machine. One suite for every implementation.
 //!
-//! Not here: formats (pinned beside their code). Must always hold: nothing here waits for time.
+//! Not here: formats (pinned beside their code). Must always hold: nothing here waits for time (the simulation lets it pass).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage must fail")]
 
@@ -16,5 +16,6 @@ mod net;
 mod one_voter;
 mod reads;
 mod scripts;
+mod simulation;
 mod sockets;
 mod trace;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use metad_raft::{Channel, Fut, Lane, PeerService, Transport, TransportError};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// What happens to the requests of one direction, or to all.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +48,9 @@ impl Dice {
 
 struct State {
     services: BTreeMap<u64, Arc<dyn PeerService>>,
+    /// How often each node has left: what an earlier life of it sends or answers is not carried.
+    lives: BTreeMap<u64, u64>,
+    paused: BTreeSet<u64>,
     cut: BTreeSet<(u64, u64, Lane)>,
     trouble: BTreeMap<Lane, Trouble>,
     dice: Dice,
@@ -57,6 +61,7 @@ struct State {
 pub struct Net {
     state: Arc<Mutex<State>>,
     bulk_bytes: Arc<AtomicU64>,
+    resumed: Arc<Notify>,
 }
 
 /// What the dice said about one request.
@@ -71,16 +76,18 @@ impl Net {
     pub fn new(seed: u64) -> Self {
         let state = State {
             services: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            paused: BTreeSet::new(),
             cut: BTreeSet::new(),
             trouble: BTreeMap::new(),
             dice: Dice::new(seed),
         };
-        Self { state: Arc::new(Mutex::new(state)), bulk_bytes: Arc::default() }
+        Self { state: Arc::new(Mutex::new(state)), bulk_bytes: Arc::default(), resumed: Arc::default() }
     }
 
     /// The way of node `from` to the others.
     pub fn transport(&self, from: u64) -> Arc<dyn Transport> {
-        Arc::new(Way { net: self.clone(), from })
+        Arc::new(Way { net: self.clone(), from, life: self.life(from) })
     }
 
     /// From now on `service` answers for node `id`.
@@ -88,9 +95,36 @@ impl Net {
         self.state.lock().services.insert(id, service);
     }
 
-    /// Node `id` is gone.
+    /// Node `id` is gone, with all that it has said and not been heard.
     pub fn leave(&self, id: u64) {
-        self.state.lock().services.remove(&id);
+        let mut state = self.state.lock();
+        state.services.remove(&id);
+        *state.lives.entry(id).or_default() += 1;
+    }
+
+    /// Which life of node `id` this is.
+    pub fn life(&self, id: u64) -> u64 {
+        self.state.lock().lives.get(&id).copied().unwrap_or(0)
+    }
+
+    /// What node `id` sends and is sent waits, in both directions, until it is resumed; then all of it arrives.
+    pub fn pause(&self, id: u64) {
+        self.state.lock().paused.insert(id);
+    }
+
+    pub fn resume(&self) {
+        self.state.lock().paused.clear();
+        self.resumed.notify_waiters();
+    }
+
+    async fn until_resumed(&self, ids: [u64; 2]) {
+        loop {
+            let resumed = self.resumed.notified();
+            if !ids.iter().any(|id| self.state.lock().paused.contains(id)) {
+                return;
+            }
+            resumed.await;
+        }
     }
 
     /// Nothing passes from `from` to `to` on `lane`, nor are its answers.
@@ -113,6 +147,8 @@ impl Net {
         let mut state = self.state.lock();
         state.cut.clear();
         state.trouble.clear();
+        drop(state);
+        self.resume();
     }
 
     pub fn trouble(&self, lane: Lane, trouble: Trouble) {
@@ -138,16 +174,24 @@ impl Net {
         self.state.lock().cut.contains(&(from, to, lane))
     }
 
-    async fn carry(&self, from: u64, to: u64, lane: Lane, request: Bytes) -> Result<Bytes, TransportError> {
+    async fn carry(
+        &self,
+        (from, life): (u64, u64),
+        to: u64,
+        lane: Lane,
+        request: Bytes,
+    ) -> Result<Bytes, TransportError> {
         assert_ne!(from, to, "a node calls itself");
         if lane == Lane::Bulk {
             self.bulk_bytes.fetch_add(request.len() as u64, Ordering::Relaxed);
         }
         let fate = self.fate(lane);
-        wait(fate.before).await;
-        if fate.request_lost || self.is_cut(from, to, lane) {
+        pass(fate.before).await;
+        self.until_resumed([from, to]).await;
+        if fate.request_lost || self.is_cut(from, to, lane) || self.life(from) != life {
             return std::future::pending().await;
         }
+        let their_life = self.life(to);
         let service = self.state.lock().services.get(&to).cloned();
         let Some(service) = service else {
             return Err(TransportError::Unreachable(format!("node {to} is not there")));
@@ -155,16 +199,20 @@ impl Net {
         // The receiver goes on even when the sender gives up.
         let handled = tokio::spawn(async move { service.handle(from, request).await });
         let answer = handled.await.map_err(|e| TransportError::Lost(e.to_string()))?;
-        wait(fate.after).await;
-        if fate.answer_lost || self.is_cut(to, from, lane) {
+        if self.life(to) != their_life {
+            return std::future::pending().await;
+        }
+        pass(fate.after).await;
+        self.until_resumed([from, to]).await;
+        if fate.answer_lost || self.is_cut(to, from, lane) || self.life(from) != life {
             return std::future::pending().await;
         }
         Ok(answer?)
     }
 }
 
-/// Passes time on the simulated wire.
-async fn wait(time: Duration) {
+/// Lets simulated time pass.
+pub async fn pass(time: Duration) {
     if !time.is_zero() {
         tokio::time::sleep_until(tokio::time::Instant::now() + time).await;
     }
@@ -173,6 +221,7 @@ async fn wait(time: Duration) {
 struct Way {
     net: Net,
     from: u64,
+    life: u64,
 }
 
 impl Transport for Way {
@@ -186,7 +235,7 @@ impl Transport for Way {
     ) -> Fut<'_, Result<Bytes, TransportError>> {
         assert_eq!(channel, Channel::RAFT);
         Box::pin(async move {
-            let carried = self.net.carry(self.from, to, lane, request);
+            let carried = self.net.carry((self.from, self.life), to, lane, request);
             tokio::time::timeout_at(deadline.into(), carried)
                 .await
                 .unwrap_or_else(|_| Err(TransportError::Lost("no answer in time".to_string())))
