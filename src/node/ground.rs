@@ -18,7 +18,7 @@ use super::peering::{Peering, sorted};
 use super::{NodeError, runtime};
 use crate::config::{Config, Mode};
 use crate::http;
-use crate::meta::cluster::{Member, NodeCard};
+use crate::meta::cluster::{Book, Member, NodeCard};
 use crate::meta::entry::FEATURE_LEVEL;
 use crate::meta::machine::MetaMachine;
 
@@ -174,12 +174,37 @@ impl Ground {
     /// From now on the node speaks to the others as a member.
     pub fn join(&self, own: &Member, machine: &MetaMachine) -> Result<(), NodeError> {
         let Some(peering) = &self.peering else { return Ok(()) };
+        self.belongs(own, &machine.book().borrow())?;
         let (cluster_id, first) = (self.file.cluster_id.clone(), self.first(own));
         peering.identity.set(own.id, &cluster_id).map_err(NodeError::Peer)?;
         peering.follow(&machine.book().borrow(), &first);
         let (card, book) = (own.card.clone(), machine.book());
         peering.greeter.stand(Standing::Member { card, cluster_id, first, book });
         Ok(())
+    }
+
+    /// Refuses a state that another node wrote.
+    fn belongs(&self, own: &Member, book: &Book) -> Result<(), NodeError> {
+        let refused = |reason| {
+            Err(NodeError::Identity {
+                path: self.config_data_dir.join("node.json").display().to_string(),
+                reason,
+            })
+        };
+        if book.is_founded() && book.cluster_id != self.file.cluster_id {
+            let reason = format!(
+                "names cluster {}, and the state beside it belongs to cluster {}",
+                self.file.cluster_id, book.cluster_id
+            );
+            return refused(reason);
+        }
+        match book.member(own.id) {
+            Some(known) if known.card.incarnation != own.card.incarnation => refused(format!(
+                "is of another data directory than the one that node {} of cluster {} had",
+                own.id, book.cluster_id
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Writes `runtime.json`.

@@ -87,6 +87,7 @@ metrics! {
     Histogram raft_snapshot_install_seconds "raft_snapshot_install_seconds" [] "Time to install one snapshot." (SECONDS);
     Gauge raft_snapshot_bytes "raft_snapshot_bytes" [] "Size of the last snapshot.";
     Gauge raft_members "raft_members" ["role"] "Members by role.";
+    Gauge state_differs "state_differs" [] "Whether this node's state was seen to differ from another member's at the same index: 1 or 0.";
 
     Gauge store_records "store_records" [] "Records with at least one property.";
     Gauge store_bytes "store_bytes" ["kind"] "Bytes on disk by kind: log, state, snapshots.";

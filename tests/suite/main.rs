@@ -3,6 +3,7 @@
 //! ```text
 //! bad_input     refusals of the node: statuses, exit codes, nothing lost
 //! clean_stop    SIGTERM
+//! cluster       several nodes: formation, members, the same state everywhere
 //! config_docs   settings, completions, manual, version, exit codes: the binary without a server
 //! crash         kill -9 under load, again and again
 //! real_input    films, release names and videos that were not made for us
@@ -18,6 +19,7 @@
 
 mod bad_input;
 mod clean_stop;
+mod cluster;
 mod config_docs;
 mod crash;
 mod real_input;

@@ -3,6 +3,7 @@
 //! Not here: anything that only one module needs. Must always hold: no variable of the caller's shell reaches the binary.
 
 pub mod client;
+pub mod cluster;
 pub mod data;
 pub mod names;
 pub mod node;

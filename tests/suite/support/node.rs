@@ -78,11 +78,18 @@ impl Home {
 
     /// `metad serve` in these folders, ready to be changed.
     pub fn serve(&self) -> Command {
+        self.serve_at("127.0.0.1:0", "127.0.0.1:0")
+    }
+
+    /// As [`Home::serve`], with an HTTP and a peer address of its own.
+    pub fn serve_at(&self, http: &str, peer: &str) -> Command {
         let mut command = metad(self.dir.path());
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
         command.args(["serve", "--mode", self.mode, "--data-dir", "data"]);
-        for door in ["--http", "--resp", "--sentinel", "--peer"] {
-            command.args([door, "127.0.0.1:0"]);
+        let doors =
+            [("--http", http), ("--resp", "127.0.0.1:0"), ("--sentinel", "127.0.0.1:0"), ("--peer", peer)];
+        for (door, address) in doors {
+            command.args([door, address]);
         }
         command.arg("--files").arg(self.path("files")).stdout(Stdio::null()).stderr(log);
         command
@@ -179,6 +186,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// Starts a process, and waits until it says where it listens.
+    pub fn launch(home: &Home, command: Command) -> Self {
+        Self::start(home, command)
+    }
+
     fn start(home: &Home, mut command: Command) -> Self {
         let mut process = Guard(command.spawn().expect("the binary starts"));
         let id = process.0.id();
@@ -274,6 +286,11 @@ impl Node {
     pub fn kill(mut self) {
         self.process.0.kill().expect("it is ours");
         self.process.0.wait().expect("it is ours");
+    }
+
+    /// Waits until it ends by itself.
+    pub fn ended(mut self) -> ExitStatus {
+        eventually("the node ends by itself", || self.process.0.try_wait().expect("it is ours"))
     }
 
     /// Asks it to stop, and waits until it has.
