@@ -122,3 +122,79 @@ impl Pulse {
             .insert(id, Contact { at: now, rtt: now - begun, lag: own.saturating_sub(applied) });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use metad_raft::{Applied, Entry as LogEntry, Fut, StateMachine};
+
+    use super::*;
+    use crate::codec::Blob;
+    use crate::limits::DIGEST_EVERY;
+    use crate::meta::entry::{Entry, FEATURE_LEVEL, HandOver, OpId};
+    use crate::meta::op::{Op, RecordOp};
+    use crate::meta::store::shelf::MemoryShelf;
+
+    /// Applies a record of this title at every index up to `upto`.
+    fn machine(title: &'static str, upto: u64) -> Arc<MetaMachine> {
+        let machine = MetaMachine::open(Box::new(MemoryShelf::default())).unwrap();
+        for index in 1..=upto {
+            let properties = vec![(Blob::from("title"), Blob::from(title))];
+            let ops = vec![Op::Record(RecordOp::Put { id: Blob::from("a"), properties })];
+            let hand_over = HandOver { id: OpId { node: 1, boot: 1, seq: index }, floor: 0, ops };
+            let entry = Entry { feature_level: FEATURE_LEVEL, stamp_ms: index, hand_overs: vec![hand_over] };
+            let entry = LogEntry::Ops { index, ops: entry.encode() };
+            machine.apply(&[entry], &Applied { index, mark: Bytes::new() }).unwrap();
+        }
+        Arc::new(machine)
+    }
+
+    /// Everybody is refused in one way.
+    struct Refusing(Refusal);
+
+    impl Transport for Refusing {
+        fn call(
+            &self,
+            _to: u64,
+            _channel: Channel,
+            _lane: Lane,
+            _request: Bytes,
+            _deadline: Instant,
+        ) -> Fut<'_, Result<Bytes, TransportError>> {
+            Box::pin(async { Err(self.0.clone().into()) })
+        }
+    }
+
+    fn pulse(machine: &Arc<MetaMachine>, refusal: Refusal) -> Arc<Pulse> {
+        Pulse::new(Arc::clone(machine), Arc::new(Refusing(refusal)), CancellationToken::new())
+    }
+
+    #[test]
+    fn states_that_differ_at_one_index_are_an_alarm_even_when_the_nodes_are_not_equally_far() {
+        let (far, near) = (machine("one", 2 * DIGEST_EVERY + 3), machine("another", DIGEST_EVERY + 1));
+        let ours = pulse(&far, Refusal::Busy);
+        ours.answer(2, &near.recent_digests());
+        let alarm = ours.alarm().unwrap();
+        assert!(alarm.contains(&format!("index {DIGEST_EVERY}")) && alarm.contains("node 2"), "{alarm}");
+    }
+
+    #[test]
+    fn equal_states_are_no_alarm_however_far_each_node_is() {
+        let far = machine("one", 3 * DIGEST_EVERY + 1);
+        for upto in [0, 1, DIGEST_EVERY, 2 * DIGEST_EVERY + 5] {
+            let ours = pulse(&far, Refusal::Busy);
+            ours.answer(2, &machine("one", upto).recent_digests());
+            assert_eq!(ours.alarm(), None, "at {upto}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_its_peers_refuse_as_removed_is_told_to_stop_and_a_busy_peer_stops_nobody() {
+        let machine = machine("one", 1);
+        for (refusal, stops) in [(Refusal::Busy, false), (Refusal::Removed, true)] {
+            let pulse = pulse(&machine, refusal);
+            pulse.ask(2).await;
+            assert_eq!(pulse.removed.is_cancelled(), stops);
+        }
+    }
+}
