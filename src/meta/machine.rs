@@ -225,15 +225,18 @@ impl StateMachine for MetaMachine {
         }
         let changes = tx.into_changes();
         let head = head_of(&core, upto.clone());
-        let book = Arc::clone(&core.book);
+        let (book, now_ms) = (Arc::clone(&core.book), core.counters.now_ms);
         drop(core);
         inner.state.publish(changes, head)?;
         inner.publish_book(book);
         inner.digests.extend(passed);
         let (sets, replies): (Vec<_>, Vec<_>) =
             effects.into_iter().map(|e| (Arc::new(e.changes), e.replies)).unzip();
-        let indexes: Vec<u64> = sets.iter().map(|set| set.index).collect();
-        inner.feed.publish(sets, upto.index);
+        let indexes: Vec<u64> = sets.iter().map(|set: &Arc<ChangeSet>| set.index).collect();
+        // Followers reflect the index of now, also when the last entry was the log's own and changed nothing.
+        let blank = (indexes.last() != Some(&upto.index))
+            .then(|| Arc::new(ChangeSet { index: upto.index, now_ms, ..ChangeSet::default() }));
+        inner.feed.publish(sets.into_iter().chain(blank), upto.index);
         inner.applied.send_replace(upto.index);
         for (index, replies) in indexes.into_iter().zip(replies) {
             for (id, fate) in replies {

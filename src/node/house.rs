@@ -85,6 +85,12 @@ impl House {
         if !book.is_founded() {
             return self.found().await;
         }
+        self.announce().await
+    }
+
+    /// Tells the cluster where this member is, if that has changed.
+    async fn announce(&self) -> Result<bool, ServiceError> {
+        let book = Arc::clone(&self.machine.book().borrow());
         if book.member(self.own.id).is_some_and(|known| known.card != self.own.card) {
             let announce = ClusterOp::Announce { member: self.own.clone() };
             return self.write(Op::System(SystemOp::Cluster(announce))).await.map(|()| true);
@@ -96,6 +102,11 @@ impl House {
     async fn found(&self) -> Result<bool, ServiceError> {
         if self.replicator.status().borrow().role != Role::Leader {
             return Ok(false);
+        }
+        // A leader of a moment ago may not have applied what is in its log already: the book, above all.
+        self.replicator.read_barrier(Instant::now() + PATIENCE).await.map_err(|_| ServiceError::NoLeader)?;
+        if self.machine.book().borrow().is_founded() {
+            return self.announce().await;
         }
         write_default_rules(self.service.as_ref()).await?;
         let mut members: Vec<Member> = self.first.iter().filter(|m| m.id != self.own.id).cloned().collect();
