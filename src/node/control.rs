@@ -306,6 +306,18 @@ impl Control {
         Ok(Done { index, id, told: vec![format!("{node} (id {id}) is removed for good"), self.tolerance()] })
     }
 
+    /// Waits until a member has not answered for [`ALIVE`]; whether it has come to that: it may have died just now.
+    async fn falls_silent(&self, id: u64, deadline: Instant) -> bool {
+        let patience = deadline.min(Instant::now() + 2 * ALIVE);
+        while self.pulse.contact(id).is_some_and(|contact| contact.at.elapsed() < ALIVE) {
+            if Instant::now() >= patience {
+                return false;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        true
+    }
+
     async fn replace(
         &self,
         node: String,
@@ -314,8 +326,7 @@ impl Control {
         deadline: Instant,
     ) -> Result<Done, ControlError> {
         let old = self.member(&node)?;
-        let alive = self.pulse.contact(old.id).is_some_and(|contact| contact.at.elapsed() < ALIVE);
-        if alive || old.id == self.own.id {
+        if old.id == self.own.id || !self.falls_silent(old.id, deadline).await {
             return Err(ControlError::Conflict(format!(
                 "{node} is alive: stop it first, or use `metad node add` and `metad node remove`"
             )));
