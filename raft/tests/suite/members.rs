@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::Either;
-use metad_raft::consensus::Formation;
+use metad_raft::consensus::{Formation, Options, Timing};
 use metad_raft::{AdminError, Lane, PosixMetadataReplicator, Proposal, ReplicateError, Role};
 
 use crate::cluster::{Cluster, deadline};
@@ -236,4 +236,42 @@ async fn late_lost_and_overtaking_messages_lose_no_answered_write() {
     cluster.net.heal();
     let index = cluster.put("last", "v").await;
     assert_eq!(cluster.agree(index).await.len(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_whose_transfer_breaks_goes_on_where_it_broke_even_in_the_receivers_next_life() {
+    let settings = |o: &mut Options| {
+        (o.snapshot_entries, o.tail_entries, o.chunk_bytes, o.timing) = (20, 2, 512, Timing::FAST);
+    };
+    let mut cluster = Cluster::of(3, settings).await;
+    let away = others(&cluster, cluster.leader().await)[0];
+    cluster.kill(away).await;
+    let mut written = 0;
+    while cluster.net.bulk_bytes() == 0 || written < 70 {
+        cluster.put(&format!("k{written}"), &"v".repeat(1000)).await;
+        written += 1;
+    }
+    let leader = cluster.leader().await;
+    let at = cluster.admin(leader).snapshot(deadline()).await.unwrap();
+    let file = cluster.members[&leader].dir.path().join(format!("snapshots/{at:020}.snapshot"));
+    let size = std::fs::metadata(file).unwrap().len();
+
+    cluster.net.bulk_breaks_after(size / 2);
+    cluster.start(away, Formation::Wait).await;
+    cluster.net.until_bulk_breaks().await;
+    // The others serve meanwhile.
+    cluster.put("meanwhile", "v").await;
+    cluster.kill(away).await;
+    assert_eq!(crate::disk::files(&cluster.members[&away].dir.path().join("snapshots"), ".part").len(), 1);
+
+    let before = cluster.net.bulk_bytes();
+    cluster.net.bulk_breaks_after(u64::MAX);
+    cluster.start(away, Formation::Wait).await;
+    let index = cluster.put("last", "v").await;
+    assert_eq!(cluster.agree(index).await.len(), written + 2);
+    assert!(cluster.members[&away].toy.rebuilds().1 > 0);
+    let sent = cluster.net.bulk_bytes() - before;
+    // Another leader has another file. Each piece of 512 bytes has a head of about 80.
+    let same = cluster.leader().await == leader;
+    assert!(!same || sent < size * 3 / 4, "{sent} bytes were sent again, of a file of {size}");
 }

@@ -61,6 +61,9 @@ struct State {
 pub struct Net {
     state: Arc<Mutex<State>>,
     bulk_bytes: Arc<AtomicU64>,
+    /// Bulk bytes after which that lane carries nothing more.
+    bulk_bytes_max: Arc<AtomicU64>,
+    full: Arc<Notify>,
     resumed: Arc<Notify>,
 }
 
@@ -82,7 +85,13 @@ impl Net {
             trouble: BTreeMap::new(),
             dice: Dice::new(seed),
         };
-        Self { state: Arc::new(Mutex::new(state)), bulk_bytes: Arc::default(), resumed: Arc::default() }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            bulk_bytes: Arc::default(),
+            bulk_bytes_max: Arc::new(AtomicU64::new(u64::MAX)),
+            full: Arc::default(),
+            resumed: Arc::default(),
+        }
     }
 
     /// The way of node `from` to the others.
@@ -160,6 +169,16 @@ impl Net {
         self.bulk_bytes.load(Ordering::Relaxed)
     }
 
+    /// The bulk lane carries so many more bytes and then nothing, until it is given more.
+    pub fn bulk_breaks_after(&self, bytes: u64) {
+        self.bulk_bytes_max.store(self.bulk_bytes().saturating_add(bytes), Ordering::Relaxed);
+    }
+
+    /// Waits until the bulk lane has broken.
+    pub async fn until_bulk_breaks(&self) {
+        self.full.notified().await;
+    }
+
     fn fate(&self, lane: Lane) -> Fate {
         let mut state = self.state.lock();
         let trouble = state.trouble.get(&lane).copied().unwrap_or_default();
@@ -183,7 +202,11 @@ impl Net {
     ) -> Result<Bytes, TransportError> {
         assert_ne!(from, to, "a node calls itself");
         if lane == Lane::Bulk {
-            self.bulk_bytes.fetch_add(request.len() as u64, Ordering::Relaxed);
+            let sent = self.bulk_bytes.fetch_add(request.len() as u64, Ordering::Relaxed);
+            if sent >= self.bulk_bytes_max.load(Ordering::Relaxed) {
+                self.full.notify_one();
+                return std::future::pending().await;
+            }
         }
         let fate = self.fate(lane);
         pass(fate.before).await;

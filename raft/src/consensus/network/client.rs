@@ -106,6 +106,11 @@ impl Client {
         read(&bytes).map_err(|e| RPCError::Network(NetworkError::new(&e)))
     }
 
+    /// How long members wait for each other.
+    pub(super) fn timing(&self) -> Timing {
+        self.peers.timing
+    }
+
     /// Bytes of one piece of a snapshot.
     pub(super) fn chunk_bytes(&self) -> usize {
         self.peers.chunk_bytes

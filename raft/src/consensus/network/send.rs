@@ -10,7 +10,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
@@ -24,10 +23,11 @@ use crate::consensus::mark;
 use crate::consensus::types::{TypeConfig, Vote, to_journal};
 use crate::transport::Lane;
 
-/// A follower may be silent this long during a transfer.
-const PIECE_WAIT: Duration = Duration::from_secs(10);
-/// Checking, syncing and installing a whole file may take this long.
-const INSTALL_WAIT: Duration = Duration::from_secs(600);
+/// A follower may be silent this long during a transfer, in multiples of the longest election timeout: 10 s in one network.
+const PIECE_WAIT_ELECTIONS: u32 = 10;
+/// And this long while it checks, syncs and installs the file. It need not be enough: the next attempt finds the work done, or
+/// waits behind it. But a lost answer must not keep the follower waiting for entries.
+const INSTALL_WAIT_ELECTIONS: u32 = 30;
 
 type Failure = StreamingError<TypeConfig>;
 
@@ -75,15 +75,17 @@ async fn transfer(client: &Client, vote: Vote, open: &Arc<File>, file: FileId) -
         let bytes = piece.await.map_err(network)?.map_err(network)?;
         have = ask(client, Request::Chunk { vote, file, offset, bytes }).await?;
     }
-    let answer = client.call(&Request::Install { vote, file }, Lane::Bulk, INSTALL_WAIT).await;
+    let wait = client.timing().election_max * INSTALL_WAIT_ELECTIONS;
+    let answer = client.call(&Request::Install { vote, file }, Lane::Bulk, wait).await;
     let answer = answer.map_err(|e| Failure::from(no_answer(e)))?;
     let installed = answer::to_install(&answer).map_err(network)?;
     installed.ok_or_else(|| network(io::Error::other("the follower did not take the snapshot")))
 }
 
 async fn ask(client: &Client, request: Request) -> Result<Have, Failure> {
-    let answer =
-        client.call(&request, Lane::Bulk, PIECE_WAIT).await.map_err(|e| Failure::from(no_answer(e)))?;
+    let wait = client.timing().election_max * PIECE_WAIT_ELECTIONS;
+    let answer = client.call(&request, Lane::Bulk, wait).await;
+    let answer = answer.map_err(|e| Failure::from(no_answer(e)))?;
     answer::to_have(&answer).map_err(network)
 }
 
