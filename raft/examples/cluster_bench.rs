@@ -131,6 +131,8 @@ async fn main() -> Anything<()> {
     let leader = status.wait_for(|s| s.leader.is_some()).await?.leader.as_ref().map_or(0, |l| l.id);
     let log = &members[usize::try_from(leader)? - 1].log;
     log.status().wait_for(|s| s.role == Role::Leader).await?;
+    // A leader takes writes once a quorum has acknowledged it.
+    log.read_barrier(Instant::now() + Duration::from_secs(30)).await?;
     run(log, 64, Duration::from_secs(1)).await;
     println!("(that was to warm up)");
     for callers in [1, 64, 256] {

@@ -6,9 +6,11 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::super::connection::{Services, Shared, serve};
 use super::super::dial::dial;
 use super::super::frame::{Frame, Kind};
-use super::super::wire::WireError;
+use super::super::handshake::Caller;
+use super::super::wire::{Wire, WireError};
 use super::*;
 
 fn hasty() -> Options {
@@ -155,6 +157,57 @@ async fn connections_of_one_address_are_bounded_and_room_comes_back() {
 async fn dial_to(a: &Node, b: &Node) -> Result<super::super::wire::Wire, TransportError> {
     let dialled = dial(&b.address(), 2, Lane::Control, &a.identity, &Options::default()).await;
     dialled.map(|(wire, _)| wire)
+}
+
+/// Each of 1 MiB: more than a connection may make a node hold.
+const REQUESTS: usize = 300;
+
+#[tokio::test]
+async fn a_peer_that_reads_no_answers_is_not_listened_to_until_it_does() {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (mut answers, mut requests) = tokio::io::split(near);
+    let identity = PeerIdentity::new("n2", None, false).unwrap();
+    let shared = Arc::new(Shared { identity, services: Services::default(), options: Options::default() });
+    shared.services.register(Channel::RAFT, Echo::new());
+    let caller = Caller { id: 1, lane: Lane::Control, unnamed: false };
+    let (_stop, stop) = tokio::sync::watch::channel(false);
+    let serving = tokio::spawn(serve(Wire::new(Box::new(far)), caller, shared, stop));
+
+    let body = Bytes::from(vec![5; 1 << 20]);
+    let frame = Frame { kind: Kind::Request, channel: Channel::RAFT, id: 1, body };
+    let bytes = [&frame.head()[..], &frame.body].concat();
+    let sent = std::cell::Cell::new(0);
+    let mut sending = Box::pin(async {
+        while sent.get() < REQUESTS {
+            requests.write_all(&bytes).await.unwrap();
+            sent.set(sent.get() + 1);
+        }
+    });
+    loop {
+        let before = sent.get();
+        // Nothing but this one thread moves here: when nothing has moved for so many turns, nothing will.
+        let turns = async {
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = &mut sending => unreachable!("everything was taken in"),
+            () = turns => {}
+        }
+        if sent.get() == before {
+            break;
+        }
+    }
+    let read = async {
+        let (mut read, mut buffer) = (0, vec![0; 1 << 20]);
+        while read < REQUESTS * bytes.len() {
+            read += answers.read(&mut buffer).await.unwrap();
+        }
+    };
+    tokio::join!(&mut sending, read);
+    assert_eq!(sent.get(), REQUESTS, "it goes on once it is read");
+    serving.abort();
 }
 
 #[tokio::test]
