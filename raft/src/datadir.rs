@@ -124,7 +124,8 @@ fn log_dir(root: &Path) -> PathBuf {
     root.join("log")
 }
 
-fn snapshot_dir(root: &Path) -> PathBuf {
+/// Where the snapshots of a directory lie.
+pub(crate) fn snapshot_dir(root: &Path) -> PathBuf {
     root.join("snapshots")
 }
 

@@ -16,6 +16,7 @@
 //! The implementations:
 //! * [`noop`]: one node, a local journal, no consensus.
 //! * [`peer`]: the transport over sockets.
+//! * [`offline`]: snapshot files, and directories of replicators that do not run.
 //! * [`consensus`]: Raft; today a cluster of one voter.
 //!
 //! Not here: keys, values, time, clients, doors. Entries are bytes from end to end.
@@ -30,6 +31,7 @@ pub mod faults;
 mod identity;
 mod journal;
 pub mod noop;
+pub mod offline;
 pub mod peer;
 mod random;
 pub mod replicator;
@@ -43,6 +45,6 @@ pub use admin::{AdminError, ClusterAdmin};
 pub use consensus::RaftReplicator;
 pub use error::{Fatal, Leader, ReplicateError, StartError};
 pub use noop::{Durability, NoOpReplicator};
-pub use replicator::{Fut, PosixMetadataReplicator, Proposal, Role, Status};
+pub use replicator::{Fut, PosixMetadataReplicator, Proposal, Role, SnapshotExport, Status};
 pub use state_machine::{Applied, Entry, SnapshotSink, SnapshotSource, StateMachine};
 pub use transport::{Channel, Lane, PeerService, Refusal, Transport, TransportError};

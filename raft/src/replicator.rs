@@ -65,6 +65,17 @@ pub struct Status {
     pub failure: Option<String>,
 }
 
+/// A snapshot file that is open for reading. It can be read to its end, however many newer ones are written meanwhile.
+#[derive(Debug)]
+pub struct SnapshotExport {
+    /// Index of the last entry that it contains.
+    pub index: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The file, at its beginning.
+    pub file: std::fs::File,
+}
+
 /// An ordered, durable log of opaque entries with a state machine behind it.
 ///
 /// Implementations: a local journal for one node, and, for several nodes, Raft.
@@ -92,6 +103,15 @@ pub trait PosixMetadataReplicator: Send + Sync {
 
     /// The current picture and its changes. Clone what you need out of a borrow at once; never hold it.
     fn status(&self) -> watch::Receiver<Status>;
+
+    /// A snapshot that contains at least what is applied here at the time of the call, written now if none does.
+    ///
+    /// Appends nothing to the log; applies go on. `Unknown` when `deadline` passes first, `NoSpace` when the disk has no room
+    /// for it. A replicator that keeps no snapshots answers `Stopped`.
+    fn export(&self, deadline: Instant) -> Fut<'_, Result<SnapshotExport, ReplicateError>> {
+        let _ = deadline;
+        Box::pin(async { Err(ReplicateError::Stopped) })
+    }
 
     /// Changes of the cluster; `None` where there is no cluster (NoOp).
     fn admin(&self) -> Option<&dyn ClusterAdmin> {

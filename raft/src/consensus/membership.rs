@@ -204,10 +204,14 @@ impl RaftReplicator {
     }
 
     async fn snapshot_inner(&self, deadline: Instant) -> Result<u64, AdminError> {
-        let (engine, now) = self.now()?;
-        let Some(wanted) = now.last_applied.map(|id| id.index) else {
+        let engine = self.engine()?;
+        // Not from the metrics: they lag behind the answers that were given.
+        let committed = engine.with_raft_state(|state| state.local_committed().map(|id| id.index)).await;
+        let Some(wanted) = committed.map_err(stopped)? else {
             return Err(AdminError::Unsafe("there is nothing to write yet: nothing has been applied".into()));
         };
+        let late = || "the snapshot was not written in time".to_string();
+        self.wait(deadline, |now| now.last_applied.map(|id| id.index) >= Some(wanted), late).await?;
         loop {
             let before = self.now()?.1.snapshot.map(|id| id.index);
             if let Some(durable) = before.filter(|index| *index >= wanted) {
@@ -216,7 +220,7 @@ impl RaftReplicator {
             // One that was under way already may end short of what is wanted; then comes another.
             engine.trigger().snapshot().await.map_err(stopped)?;
             let written = |now: &Metrics| now.snapshot.map(|id| id.index) > before;
-            self.wait(deadline, written, || "the snapshot was not written in time".to_string()).await?;
+            self.wait(deadline, written, late).await?;
         }
     }
 

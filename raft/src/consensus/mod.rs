@@ -22,12 +22,14 @@
 //! Must always hold: no type of openraft leaves this folder.
 
 mod commit;
+mod export;
 mod in_flight;
 mod log_store;
 mod machine;
 mod mark;
 mod membership;
 mod network;
+pub(crate) mod offline;
 mod options;
 mod read;
 mod start;
@@ -50,7 +52,7 @@ use tokio::sync::watch;
 use crate::admin::ClusterAdmin;
 use crate::datadir::DataDir;
 use crate::error::{Fatal, ReplicateError, StartError};
-use crate::replicator::{Fut, PosixMetadataReplicator, Proposal, Status};
+use crate::replicator::{Fut, PosixMetadataReplicator, Proposal, SnapshotExport, Status};
 use crate::room::Room;
 use crate::snapshot::SnapshotStore;
 use crate::state_machine::StateMachine;
@@ -369,6 +371,10 @@ impl PosixMetadataReplicator for RaftReplicator {
 
     fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+
+    fn export(&self, deadline: Instant) -> Fut<'_, Result<SnapshotExport, ReplicateError>> {
+        Box::pin(self.export_inner(deadline))
     }
 
     fn admin(&self) -> Option<&dyn ClusterAdmin> {

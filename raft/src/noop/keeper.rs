@@ -77,6 +77,8 @@ impl Worker {
             Err(skipped @ (WriteError::NoSpace | WriteError::Cancelled)) => {
                 tracing::warn!(reason = %skipped, "no snapshot; the journal stays as it is");
                 writer.ledger.lock().abandoned();
+                // Whoever waits for a snapshot looks again.
+                writer.status.send_modify(|_| {});
                 Ok(())
             }
         }

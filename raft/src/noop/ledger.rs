@@ -31,6 +31,7 @@ pub(crate) struct Ledger {
     snapshot_at_bytes: u64,
     snapshot_file_bytes: u64,
     running: bool,
+    given_up: u64,
     marks: VecDeque<Mark>,
 }
 
@@ -49,6 +50,7 @@ impl Ledger {
             snapshot_at_bytes: 0,
             snapshot_file_bytes,
             running: false,
+            given_up: 0,
             marks: VecDeque::new(),
         }
     }
@@ -80,6 +82,16 @@ impl Ledger {
         due
     }
 
+    /// Starts a snapshot that somebody asked for; `false` while one is being written.
+    pub(crate) fn start_now(&mut self) -> bool {
+        !std::mem::replace(&mut self.running, true)
+    }
+
+    /// How many snapshots were begun and not written.
+    pub(crate) fn given_up(&self) -> u64 {
+        self.given_up
+    }
+
     /// The snapshot at `index` is durable: returns up to which entry the journal may go.
     pub(crate) fn finished(&mut self, index: u64, file_bytes: u64) -> u64 {
         self.running = false;
@@ -93,6 +105,7 @@ impl Ledger {
 
     /// The snapshot was not written: try again after as much journal as the policy asks for.
     pub(crate) fn abandoned(&mut self) {
+        self.given_up += 1;
         self.running = false;
         self.snapshot_index = self.last_index;
         self.snapshot_at_bytes = self.bytes_total;

@@ -35,6 +35,7 @@
 //! Must always hold: whatever was answered with an index is in the journal, as durable as [`Durability`] says, and in
 //! the machine; after a crash it still is.
 
+mod export;
 mod intake;
 mod keeper;
 mod ledger;
@@ -52,7 +53,7 @@ pub use options::{Durability, Options};
 
 use crate::datadir::DataDir;
 use crate::error::{Fatal, Leader, ReplicateError, StartError};
-use crate::replicator::{Fut, PosixMetadataReplicator, Proposal, Role, Status};
+use crate::replicator::{Fut, PosixMetadataReplicator, Proposal, Role, SnapshotExport, Status};
 use crate::room::Room;
 use crate::state_machine::StateMachine;
 use crate::thread::on_a_thread;
@@ -60,6 +61,9 @@ use intake::{Intake, Offered};
 use keeper::Keeper;
 use ledger::Ledger;
 use writer::Writer;
+
+pub(crate) use recovery::mark;
+pub(crate) use writer::log_id;
 
 /// The id of the only node.
 const NODE_ID: u64 = 1;
@@ -210,6 +214,15 @@ impl PosixMetadataReplicator for NoOpReplicator {
 
     fn status(&self) -> watch::Receiver<Status> {
         self.inner.status.subscribe()
+    }
+
+    fn export(&self, deadline: Instant) -> Fut<'_, Result<SnapshotExport, ReplicateError>> {
+        let writer = self.inner.writer.get().filter(|w| w.intake.is_open()).cloned();
+        Box::pin(async move {
+            let writer = writer.ok_or(ReplicateError::Stopped)?;
+            let in_time = tokio::time::timeout_at(deadline.into(), export::export(&writer)).await;
+            in_time.unwrap_or(Err(ReplicateError::Unknown))
+        })
     }
 
     fn stop(&self) -> Fut<'_, ()> {

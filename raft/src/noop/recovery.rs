@@ -57,7 +57,8 @@ pub(crate) fn recover(options: &Options, machine: &Arc<dyn StateMachine>) -> Res
     Ok(Recovered { dir, journal, snapshots, mark, last_index, snapshot_index })
 }
 
-fn mark(identity: Identity) -> Bytes {
+/// What a machine stores beside its applied index: the journal that it belongs to.
+pub(crate) fn mark(identity: Identity) -> Bytes {
     let mut mark = vec![MARK_VERSION];
     mark.extend_from_slice(&identity.0);
     Bytes::from(mark)

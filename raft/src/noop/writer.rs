@@ -136,10 +136,16 @@ impl Writer {
         ledger.wrote(index, bytes);
         if ledger.start_if_due() {
             drop(ledger);
-            let source = self.machine.snapshot()?;
-            if let Some(keeper) = &*self.keeper.lock() {
-                keeper.save(source);
-            }
+            self.begin_snapshot()?;
+        }
+        Ok(())
+    }
+
+    /// Takes a view between two applies and hands it to the keeper.
+    pub(crate) fn begin_snapshot(&self) -> Result<(), Fatal> {
+        let source = self.machine.snapshot()?;
+        if let Some(keeper) = &*self.keeper.lock() {
+            keeper.save(source);
         }
         Ok(())
     }

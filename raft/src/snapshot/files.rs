@@ -16,6 +16,7 @@ use super::format::{SnapshotError, SnapshotReader, SnapshotWriter, Summary, seal
 use crate::datadir;
 use crate::error::Fatal;
 use crate::faults::{Faults, Step};
+use crate::replicator::SnapshotExport;
 use crate::state_machine::SnapshotSource;
 
 const SUFFIX: &str = ".snapshot";
@@ -173,7 +174,7 @@ impl SnapshotStore {
     }
 
     fn path(&self, index: u64) -> PathBuf {
-        self.dir.join(format!("{index:020}{SUFFIX}"))
+        path_in(&self.dir, index)
     }
 
     fn write_error(&self, error: io::Error) -> WriteError {
@@ -183,6 +184,18 @@ impl SnapshotStore {
     fn fault(&self, what: &str, error: io::Error) -> Fatal {
         Fatal::with(format!("cannot {what} {}", self.dir.display()), error)
     }
+}
+
+/// Where the snapshot of an index lies.
+fn path_in(dir: &Path, index: u64) -> PathBuf {
+    dir.join(format!("{index:020}{SUFFIX}"))
+}
+
+/// Opens a snapshot to be copied. `NotFound` once newer ones have replaced it.
+pub(crate) fn export_from(dir: &Path, index: u64) -> io::Result<SnapshotExport> {
+    let file = File::open(path_in(dir, index))?;
+    let bytes = file.metadata()?.len();
+    Ok(SnapshotExport { index, bytes, file })
 }
 
 /// The disk has no room, for everybody or for this user.

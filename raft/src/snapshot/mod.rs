@@ -15,6 +15,6 @@ mod files;
 mod format;
 mod incoming;
 
-pub(crate) use files::{SnapshotStore, WriteError, is_full};
-pub(crate) use format::SnapshotError;
+pub(crate) use files::{SnapshotStore, WriteError, export_from, is_full};
+pub(crate) use format::{SnapshotError, SnapshotReader, SnapshotWriter, Summary};
 pub(crate) use incoming::{Incoming, ReceiveError};

@@ -13,6 +13,7 @@ mod load;
 mod machine;
 mod members;
 mod net;
+mod offline;
 mod one_voter;
 mod reads;
 mod scripts;
