@@ -207,3 +207,21 @@ pub const RULE_PREVIEWS_DEFAULT: usize = 100;
 pub const EDITOR_LIST_DEFAULT: u64 = 100;
 /// Keys in a page of the key browser when the request does not say how many.
 pub const KV_KEYS_DEFAULT: u64 = 50;
+/// How far the log index goes on above that of a restored snapshot: no index is given twice.
+pub const RESTORE_INDEX_STEP: u64 = 1 << 32;
+/// How far ids of events go on above everything that the old cluster can have given out, in milliseconds: more than its clocks
+/// can have been ahead.
+pub const RESTORE_EVENTS_STEP_MS: u64 = 3_600_000;
+/// How far inode numbers go on above those of a restored snapshot.
+pub const RESTORE_INODES_STEP: u64 = 1 << 24;
+/// How long a node takes at most to write a snapshot that somebody asked for, in seconds.
+pub const SNAPSHOT_EXPORT_SECONDS: u64 = 600;
+/// Free bytes of the data directory's disk below which `metad doctor` reports a failure, and a warning.
+pub const DOCTOR_FREE_BYTES_FAIL: u64 = 256 * 1024 * 1024;
+/// As [`DOCTOR_FREE_BYTES_FAIL`], for the warning.
+pub const DOCTOR_FREE_BYTES_WARN: u64 = 2 * 1024 * 1024 * 1024;
+/// Open files allowed below which `metad doctor` warns: connections and files being read share them.
+pub const DOCTOR_OPEN_FILES_WARN: u64 = 8192;
+/// Entries behind the newest snapshot at which `metad doctor` warns: a snapshot is due every 50,000, or less often when it is
+/// large.
+pub const DOCTOR_SNAPSHOT_ENTRIES_WARN: u64 = 600_000;

@@ -371,11 +371,21 @@ pub enum Snapshot {
         /// The file
         file: PathBuf,
     },
-    /// Make a cluster's state that of a file
-    Restore {
-        /// The file
-        file: PathBuf,
-    },
+    /// Begin a new cluster of one node with the state of a file, in a new data directory (offline)
+    Restore(Restore),
+}
+
+/// Arguments of `snapshot restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The file
+    pub file: PathBuf,
+    /// The new node's data directory: empty, or not there yet
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The new node's mode
+    #[arg(long, value_name = "MODE", value_parser = ["raft", "noop"])]
+    pub mode: Option<String>,
 }
 
 /// Arguments of `recover`.
@@ -387,6 +397,9 @@ pub struct Recover {
     /// The node's data directory
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Do it without asking
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// Commands of `mesh`.

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! args (grammar) ─► dispatch ─┬─ serve                      the only command that runs a node
-//!                             ├─ config docs                need nothing
-//!                             └─ client: meta events vfs rules status node leader scan demo bench
+//!                             ├─ config docs snapshot       need nothing, or a file
+//!                             ├─ offline                    works on the data directory of a node that does not run
+//!                             └─ client: meta events vfs rules status doctor node leader scan demo bench
 //! ```
 //!
 //! Not here: what the commands do on the server.
@@ -16,18 +17,21 @@ mod config;
 mod demo;
 mod demo_node;
 mod docs;
+mod doctor;
 mod error;
 mod events;
 mod import;
 mod leader;
 mod meta;
 mod node;
+mod offline;
 mod output;
 mod rules;
 mod sample;
 mod scan;
 mod serve;
 mod serve_flags;
+mod snapshot;
 mod sse;
 mod status;
 mod vfs;
@@ -79,11 +83,15 @@ fn dispatch(command: Command, globals: &Globals, out: &mut Output) -> Result<(),
         Command::Events(command) => block_on(events::run(command, &client(globals)?, out)),
         Command::Vfs(command) => block_on(vfs::run(command, &client(globals)?, out)),
         Command::Rules(command) => block_on(rules::run(command, &client(globals)?, out)),
-        Command::Doctor => Err(CliError::not_yet("doctor")),
         Command::Node(command) => block_on(node::run(command, &client(globals)?, out)),
         Command::Leader(command) => block_on(leader::run(command, &client(globals)?, out)),
-        Command::Snapshot(_) => Err(CliError::not_yet("snapshot")),
-        Command::Recover(_) => Err(CliError::not_yet("recover")),
+        Command::Doctor => block_on(doctor::run(&client(globals)?, out)),
+        Command::Snapshot(args::Snapshot::Save { file }) => {
+            block_on(snapshot::save(&file, &client(globals)?, out))
+        }
+        Command::Snapshot(args::Snapshot::Inspect { file }) => snapshot::inspect(&file, out),
+        Command::Snapshot(args::Snapshot::Restore(command)) => offline::restore(&command, out),
+        Command::Recover(command) => offline::recover(&command, out),
         Command::Import { .. } => Err(CliError::not_yet("import")),
         Command::Bench(command) => block_on(bench::run(command, &client(globals)?, out)),
         Command::Mesh(_) => Err(CliError::not_yet("mesh")),

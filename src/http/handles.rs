@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metad_raft::{Fut, ReplicateError, SnapshotExport};
 use tokio_util::sync::CancellationToken;
 
 use super::cids::CidIndex;
@@ -74,6 +75,47 @@ pub struct Check {
     pub problem: Option<String>,
 }
 
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// It works, and something may go wrong later.
+    Warn,
+    /// Something does not work, or data is in danger.
+    Fail,
+}
+
+/// What a node found when it examined itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at, in a word or two.
+    pub name: &'static str,
+    /// How bad it is.
+    pub level: Level,
+    /// What was found.
+    pub text: String,
+    /// What to do; empty when all is well.
+    pub advice: String,
+}
+
+impl Finding {
+    /// All is well.
+    pub fn ok(name: &'static str, text: impl Into<String>) -> Self {
+        Self { name, level: Level::Ok, text: text.into(), advice: String::new() }
+    }
+
+    /// Something may go wrong later.
+    pub fn warn(name: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { name, level: Level::Warn, text: text.into(), advice: advice.into() }
+    }
+
+    /// Something is wrong.
+    pub fn fail(name: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { name, level: Level::Fail, text: text.into(), advice: advice.into() }
+    }
+}
+
 /// The mount of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
@@ -106,6 +148,17 @@ pub trait NodeView: Send + Sync {
     /// Changes of the cluster; `None` where there is no cluster.
     fn control(&self) -> Option<&dyn ClusterControl> {
         None
+    }
+
+    /// What the node finds wrong with itself; it may block.
+    fn examine(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    /// A snapshot with at least what is applied now, see [`metad_raft::PosixMetadataReplicator::export`].
+    fn snapshot(&self, deadline: Instant) -> Fut<'_, Result<SnapshotExport, ReplicateError>> {
+        let _ = deadline;
+        Box::pin(async { Err(ReplicateError::Stopped) })
     }
 }
 

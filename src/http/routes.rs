@@ -11,8 +11,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::handles::{App, Door, Handles};
 use super::{
-    cluster, editor, events, export, files, fuse_api, fuse_rules, gate, health, import, kv, openapi,
-    property, record, rules, status,
+    cluster, doctor, editor, events, export, files, fuse_api, fuse_rules, gate, health, import, kv, openapi,
+    property, record, rules, snapshot, status,
 };
 
 /// What a route is, for documentation.
@@ -124,8 +124,10 @@ fn rows() -> impl Iterator<Item = Row> {
         events::routes(),
         status::routes(),
         cluster::routes(),
+        doctor::routes(),
         import::routes(),
         export::routes(),
+        snapshot::routes(),
         editor::routes(),
         kv::routes(),
         openapi::routes(),

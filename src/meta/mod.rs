@@ -40,6 +40,7 @@ pub mod rules;
 pub mod service;
 pub mod session;
 pub mod snapshot;
+pub mod snapshot_file;
 pub mod state;
 pub mod store;
 pub mod stream;

@@ -10,7 +10,8 @@ use metad_raft::StartError;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::{NodeError, data_dir_error};
+use super::filesystem::{self, Medium};
+use super::{NodeError, data_dir_error, switch};
 
 /// The lock, held while it lives.
 pub struct DataDirLock {
@@ -18,9 +19,16 @@ pub struct DataDirLock {
 }
 
 impl DataDirLock {
-    /// Makes the directory if it is missing, and takes its lock.
+    /// Makes the directory if it is missing, takes its lock, and ends a `recover` that a crash cut short.
     pub fn take(data_dir: &Path) -> Result<Self, NodeError> {
         std::fs::create_dir_all(data_dir).map_err(|e| data_dir_error(data_dir, e))?;
+        let medium = filesystem::medium(data_dir).map_err(|e| data_dir_error(data_dir, e))?;
+        if let Some(reason) = filesystem::refusal(medium) {
+            return Err(NodeError::Log(StartError::Refused { dir: data_dir.display().to_string(), reason }));
+        }
+        if medium == Medium::Fuse {
+            tracing::warn!(dir = %data_dir.display(), "the data directory is on FUSE, whose fsync may promise nothing");
+        }
         let path = data_dir.join("LOCK");
         let file = OpenOptions::new()
             .create(true)
@@ -29,7 +37,10 @@ impl DataDirLock {
             .open(&path)
             .map_err(|e| data_dir_error(data_dir, e))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => {
+                switch::finish(data_dir).map_err(|e| data_dir_error(data_dir, e))?;
+                Ok(Self { _file: file })
+            }
             Err(Errno::WOULDBLOCK) => {
                 Err(NodeError::Log(StartError::Locked { dir: data_dir.display().to_string() }))
             }

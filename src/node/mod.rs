@@ -9,6 +9,8 @@
 //! before it works; a clean stop leaves no mount, no `runtime.json` and nothing unwritten.
 
 mod control;
+mod doctor;
+mod filesystem;
 mod formation;
 #[cfg(test)]
 mod golden;
@@ -19,9 +21,11 @@ mod lock;
 mod log;
 mod membership;
 mod observe;
+pub mod offline;
 mod peering;
 mod pulse;
 mod runtime;
+mod switch;
 #[cfg(test)]
 mod tree_tests;
 mod word;
@@ -47,6 +51,7 @@ use crate::vfs::first_scan::FirstScan;
 use crate::vfs::follower::{FollowError, Follower};
 use crate::vfs::{Filesystem, Source, VirtualTree, pinner};
 
+use self::doctor::Place;
 pub use self::formation::decide::Refused;
 use self::ground::Ground;
 use self::identity::Stage;
@@ -221,6 +226,7 @@ impl Node {
             first,
         };
         let observer = Arc::new(Observer::new(seen, mount));
+        observer.stands_at(Place { data_dir: data_dir.clone(), mounts: config.fuse.mount.is_some() });
         let addresses = ground.addresses();
         let handles = http::Handles {
             service,

@@ -2,15 +2,17 @@
 //!
 //! Not here: metadata, the tree. Must always hold: nothing here waits.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use metad_raft::PosixMetadataReplicator;
+use metad_raft::{Fut, PosixMetadataReplicator, ReplicateError, SnapshotExport};
 use parking_lot::Mutex;
 
 use super::control::Control;
+use super::doctor::{self, Place};
 use super::pulse::Pulse;
 use crate::fuse;
-use crate::http::{Check, MemberView, Mount, NodeView};
+use crate::http::{Check, Finding, MemberView, Mount, NodeView};
 use crate::meta::cluster::Member;
 use crate::meta::control::ClusterControl;
 use crate::meta::machine::MetaMachine;
@@ -45,12 +47,18 @@ pub struct Observer {
     seen: Seen,
     mount: Mutex<MountSlot>,
     not_ready: Mutex<Option<&'static str>>,
+    place: OnceLock<Place>,
 }
 
 impl Observer {
     /// An observer of a node that has started.
     pub fn new(seen: Seen, mount: MountSlot) -> Self {
-        Self { seen, mount: Mutex::new(mount), not_ready: Mutex::new(None) }
+        Self { seen, mount: Mutex::new(mount), not_ready: Mutex::new(None), place: OnceLock::new() }
+    }
+
+    /// Tells where the node stands, for examinations. Once.
+    pub fn stands_at(&self, place: Place) {
+        self.place.get_or_init(|| place);
     }
 
     /// Takes readiness away for good.
@@ -149,6 +157,15 @@ impl NodeView for Observer {
 
     fn control(&self) -> Option<&dyn ClusterControl> {
         self.seen.control.as_deref().map(|control| control as &dyn ClusterControl)
+    }
+
+    fn examine(&self) -> Vec<Finding> {
+        let status = self.seen.replicator.status().borrow().clone();
+        self.place.get().map_or_else(Vec::new, |place| doctor::examine(place, &status))
+    }
+
+    fn snapshot(&self, deadline: Instant) -> Fut<'_, Result<SnapshotExport, ReplicateError>> {
+        self.seen.replicator.export(deadline)
     }
 
     fn mount(&self) -> Option<Mount> {

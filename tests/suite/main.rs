@@ -6,9 +6,11 @@
 //! cluster       several nodes: formation, members, the same state everywhere
 //! config_docs   settings, completions, manual, version, exit codes: the binary without a server
 //! crash         kill -9 under load, again and again
+//! doctor        `metad doctor` on a node that is well, and on none
 //! real_input    films, release names and videos that were not made for us
 //! scan_cli      `metad scan --dry-run` on real folders
 //! tree          the tree over restarts, batches and changes, and through the mount
+//! snapshot      the whole state as a file, a new cluster out of it or out of the last survivor
 //! support       starts the binary, isolated from this machine's settings
 //! ```
 //!
@@ -22,7 +24,9 @@ mod clean_stop;
 mod cluster;
 mod config_docs;
 mod crash;
+mod doctor;
 mod real_input;
 mod scan_cli;
+mod snapshot;
 mod support;
 mod tree;

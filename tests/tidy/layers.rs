@@ -19,7 +19,7 @@ enum Layer {
     Meta,
     Services,
     Doors,
-    /// Sees everything; seen by nobody but the two commands that start a node.
+    /// Sees everything; seen by nobody but the commands that start a node or work on one that does not run.
     Node,
     /// Documents: sees nothing, is seen by nobody.
     Docs,
@@ -54,8 +54,8 @@ const ROOMS: [(&str, Layer); 21] = [
 /// How the log crate is spelled in code.
 const LOG: &str = "metad_raft";
 
-/// The commands that start a node of their own; every other command speaks HTTP to a running one.
-const STARTERS: [&str; 2] = ["serve", "demo"];
+/// The commands that start a node of their own or work on one that does not run; every other command speaks HTTP to a running one.
+const STARTERS: [&str; 3] = ["serve", "demo", "offline"];
 
 fn layer(room: &str) -> Option<Layer> {
     ROOMS.iter().find(|(name, _)| *name == room).map(|(_, layer)| *layer)
