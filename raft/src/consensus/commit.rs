@@ -112,15 +112,13 @@ impl Shared {
         if let Err(e) = result {
             return self.fail(batch, &e);
         }
-        let mut flushed = None;
-        for waiter in batch {
-            if let Waiter::Entries(index, _) = &waiter {
-                flushed = Some(*index);
-            }
-            tell(waiter, Ok(()));
-        }
-        if let Some(index) = flushed {
+        let index = |w: &Waiter| if let Waiter::Entries(index, _) = w { Some(*index) } else { None };
+        // The machine first: whoever is answered finds that the store may follow to there.
+        if let Some(index) = batch.iter().rev().find_map(index) {
             self.machine.log_flushed(index);
+        }
+        for waiter in batch {
+            tell(waiter, Ok(()));
         }
         let mut state = self.state.lock();
         state.flushing = !state.waiting.is_empty();

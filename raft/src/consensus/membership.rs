@@ -224,6 +224,21 @@ impl RaftReplicator {
         }
     }
 
+    /// Waits, for a moment, until what is known to be committed is applied and published: the last picture of a node that stops.
+    pub(super) async fn settle(&self) {
+        let deadline = Instant::now() + self.silence_max();
+        let applied = |now: &Metrics| now.last_applied >= now.local_committed;
+        if self.wait(deadline, applied, String::new).await.is_err() {
+            return;
+        }
+        let Ok((_, now)) = self.now() else { return };
+        let applied = now.last_applied.map_or(0, |l| l.index);
+        let mut status = self.status.subscribe();
+        let published = status.wait_for(|s| s.applied_index >= applied);
+        // A picture that comes late takes nothing from what is promised.
+        let _ = tokio::time::timeout_at(deadline.into(), published).await;
+    }
+
     /// Waits until the metrics are as wanted.
     async fn wait(
         &self,

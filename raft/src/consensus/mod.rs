@@ -290,6 +290,7 @@ impl RaftReplicator {
         let mut stopped = self.stopping.lock().await;
         let Some(running) = self.running.get().filter(|_| !*stopped) else { return };
         self.hand_over(&running.engine).await;
+        self.settle().await;
         if let Err(e) = running.engine.shutdown().await {
             tracing::error!(error = %e, "the engine did not stop cleanly");
         }

@@ -269,6 +269,39 @@ mod tests {
         assert_eq!(hex, include_str!("golden/chunk-v1.hex").trim());
     }
 
+    /// One record of each kind that only a member of a cluster writes: votes, the log's own entries, a commit point, a truncation.
+    fn write_member_sample(dir: &Path) {
+        let mut journal = Journal::open(dir).unwrap();
+        journal.set_identity(Identity([7; 16])).unwrap();
+        let id = |index| LogId { term: 3, node: 2, index };
+        let payload = |kind, body: &'static [u8]| Payload { kind, body: Bytes::from_static(body) };
+        journal.save_vote(Vote { term: 3, node: 2, committed: false }).unwrap();
+        journal.save_vote(Vote { term: 3, node: 2, committed: true }).unwrap();
+        let membership = payload(PayloadKind::Membership, &[0; 8]);
+        let blank = payload(PayloadKind::Blank, b"");
+        journal
+            .append([(id(0), membership), (id(1), blank), (id(2), payload(PayloadKind::Ops, b"ops"))])
+            .unwrap();
+        journal.save_committed(id(1)).unwrap();
+        journal.truncate(2).unwrap();
+        journal.sync().unwrap();
+    }
+
+    #[test]
+    fn every_record_of_a_member_is_pinned_and_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        write_member_sample(dir.path());
+        let bytes = std::fs::read(dir.path().join("r-00_000_000_000_000_000_000.wal")).unwrap();
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, include_str!("golden/member-v1.hex").trim());
+        let journal = Journal::open(dir.path()).unwrap();
+        let id = |index| LogId { term: 3, node: 2, index };
+        assert_eq!(journal.vote(), Some(Vote { term: 3, node: 2, committed: true }));
+        assert_eq!((journal.committed(), journal.last()), (Some(id(1)), Some(id(1))));
+        let kinds: Vec<_> = journal.read(0, 2).map(|e| e.unwrap().1.kind).collect();
+        assert_eq!(kinds, [PayloadKind::Membership, PayloadKind::Blank]);
+    }
+
     #[test]
     fn a_journal_gives_back_what_it_was_given() {
         let dir = tempfile::tempdir().unwrap();

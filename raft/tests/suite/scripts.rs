@@ -1,8 +1,9 @@
-//! Golden scripts for the promises that every replicator keeps.
+//! Golden scripts: what every replicator promises, and what the local journal alone does.
 //!
-//! Not here: promises of one implementation alone. Must always hold: a script names no implementation, so that the next
-//! one runs the same files.
+//! Not here: several members. Must always hold: a script names no implementation; an index is printed as the number of proposals
+//! up to it, because a cluster's log has entries of its own in between.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
@@ -11,14 +12,31 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metad_raft::faults::Step;
-use metad_raft::{NoOpReplicator, PosixMetadataReplicator, Proposal, StateMachine as _};
+use metad_raft::{
+    Entry, NoOpReplicator, PosixMetadataReplicator, Proposal, RaftReplicator, StateMachine as _, consensus,
+};
 use test_each_file::test_each_path;
 use tokio::runtime::Runtime;
 
 use crate::disk::{Disk, options, photograph};
 use crate::machine::Toy;
 
-test_each_path! { in "raft/tests/scripts" as noop => run_noop }
+test_each_path! { in "raft/tests/scripts/any" as any_noop => run_noop }
+test_each_path! { in "raft/tests/scripts/noop" as noop => run_noop }
+test_each_path! { in "raft/tests/scripts/any" as any_raft => run_raft }
+
+fn run_raft(path: &Path) {
+    let make = |dir: &Path, disk: &Arc<Disk>, settings: &Settings| -> Box<dyn PosixMetadataReplicator> {
+        let mut options = consensus::Options::new(dir);
+        options.faults = disk.clone();
+        (options.reserve_bytes, options.tail_entries) = (1024, 2);
+        // openraft wants a number to which it can add.
+        options.snapshot_entries = settings.snapshot_entries.min(u64::from(u32::MAX));
+        options.entry_bytes_max = settings.entry_bytes_max;
+        Box::new(RaftReplicator::new(options))
+    };
+    goldenscript::run(&mut Runner::new(Box::new(make)), path).unwrap();
+}
 
 fn run_noop(path: &Path) {
     let make = |dir: &Path, disk: &Arc<Disk>, settings: &Settings| -> Box<dyn PosixMetadataReplicator> {
@@ -84,6 +102,9 @@ struct Runner {
     settings: Settings,
     toy: Toy,
     replicator: Option<Box<dyn PosixMetadataReplicator>>,
+    stopped: bool,
+    /// Indexes of all proposals that were answered or applied.
+    proposals: BTreeSet<u64>,
 }
 
 impl Runner {
@@ -96,6 +117,8 @@ impl Runner {
             settings: Settings { snapshot_entries: u64::MAX, entry_bytes_max: 1024 },
             toy: Toy::default(),
             replicator: None,
+            stopped: false,
+            proposals: BTreeSet::new(),
         }
     }
 
@@ -111,14 +134,23 @@ impl Runner {
         let replicator = (self.make)(self.dir(), &self.disk, &self.settings);
         self.toy = Toy::after_crash(self.toy.stored());
         let started = self.runtime.block_on(replicator.start(Arc::new(self.toy.clone())));
-        self.replicator = Some(replicator);
+        (self.replicator, self.stopped) = (Some(replicator), false);
         started?;
         let (discards, installs) = self.toy.rebuilds();
-        Ok(format!(
-            "replayed {:?}, discarded {discards}, installed {installs}\n{}",
-            self.toy.history(),
-            self.status()?
-        ))
+        let replayed: Vec<u64> = self.applied_proposals().collect();
+        self.proposals.extend(&replayed);
+        let replayed: Vec<u64> = replayed.into_iter().map(|index| self.number(index)).collect();
+        Ok(format!("replayed {replayed:?}, discarded {discards}, installed {installs}\n{}", self.status()?))
+    }
+
+    fn applied_proposals(&self) -> impl Iterator<Item = u64> {
+        let ops = |e: Entry| matches!(e, Entry::Ops { .. }).then(|| e.index());
+        self.toy.entries(0).into_iter().filter_map(ops)
+    }
+
+    /// The number of proposals up to an index.
+    fn number(&self, index: u64) -> u64 {
+        self.proposals.range(..=index).count() as u64
     }
 
     fn crash(&mut self) -> String {
@@ -131,11 +163,14 @@ impl Runner {
         String::new()
     }
 
-    fn propose(&self, batch: Vec<Proposal>) -> Result<String, Box<dyn Error>> {
+    fn propose(&mut self, batch: Vec<Proposal>) -> Result<String, Box<dyn Error>> {
         let mut out = String::new();
         for answer in self.runtime.block_on(self.running()?.replicate(batch)) {
             match answer {
-                Ok(index) => writeln!(out, "{index}")?,
+                Ok(index) => {
+                    self.proposals.insert(index);
+                    writeln!(out, "{}", self.number(index))?;
+                }
                 Err(e) => writeln!(out, "{e:?}: {e}")?,
             }
         }
@@ -146,15 +181,17 @@ impl Runner {
         let deadline = Instant::now() + Duration::from_secs(60);
         let index = self.runtime.block_on(self.running()?.read_barrier(deadline))?;
         let pairs: Vec<_> = self.toy.state().into_iter().map(|(k, v)| format!("{k}={v}")).collect();
-        Ok(format!("at {index}: {}\n", pairs.join(" ")))
+        Ok(format!("at {}: {}\n", self.number(index), pairs.join(" ")))
     }
 
     fn status(&self) -> Result<String, Box<dyn Error>> {
         let s = self.running()?.status().borrow().clone();
         let failure = s.failure.map(|f| format!(", failure: {f}")).unwrap_or_default();
+        let role = if self.stopped { "Stopped".to_string() } else { format!("{:?}", s.role) };
+        let [last, committed, applied, snapshot] =
+            [s.last_log_index, s.committed_index, s.applied_index, s.snapshot_index].map(|i| self.number(i));
         Ok(format!(
-            "{:?}, last {}, committed {}, applied {}, snapshot {}{failure}\n",
-            s.role, s.last_log_index, s.committed_index, s.applied_index, s.snapshot_index
+            "{role}, last {last}, committed {committed}, applied {applied}, snapshot {snapshot}{failure}\n"
         ))
     }
 
@@ -176,7 +213,10 @@ impl goldenscript::Runner for Runner {
                 self.settings.entry_bytes_max = entry_bytes_max.unwrap_or(self.settings.entry_bytes_max);
             }
             Command::Start => output = self.start()?,
-            Command::Stop => self.runtime.block_on(self.running()?.stop()),
+            Command::Stop => {
+                self.runtime.block_on(self.running()?.stop());
+                self.stopped = true;
+            }
             Command::Crash => output = self.crash(),
             Command::Propose(entries) => {
                 let batch =
@@ -186,7 +226,7 @@ impl goldenscript::Runner for Runner {
             Command::ProposeBytes(n) => {
                 output = self.propose(vec![Proposal { ops: "x".repeat(*n).into() }])?;
             }
-            Command::Store => output = format!("stored up to {}\n", self.toy.store()),
+            Command::Store => output = format!("stored up to {}\n", self.number(self.toy.store())),
             Command::LoseMachine => self.toy.discard()?,
             Command::Read => output = self.read()?,
             Command::Status => output = self.status()?,
