@@ -130,7 +130,7 @@ pub(crate) async fn serve(wire: Wire, caller: Caller, shared: Arc<Shared>, mut s
             tracing::debug!(peer = connection.caller.id, "a peer's stream ended: {e}");
         }
         e = &mut writing => tracing::debug!(peer = connection.caller.id, "a peer's stream ended: {e}"),
-        () = silent(&pulse, silence) => {
+        () = pulse.stops(silence, silence / 4, || ()) => {
             tracing::debug!(peer = connection.caller.id, "a peer's stream was silent for {silence:?}");
         }
         () = stopped(&mut stop) => {
@@ -156,14 +156,6 @@ pub(crate) async fn serve(wire: Wire, caller: Caller, shared: Arc<Shared>, mut s
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A server that is gone has stopped.
     let _ = stop.wait_for(|stop| *stop).await.is_ok();
-}
-
-/// Returns once nothing has arrived for that long.
-async fn silent(pulse: &Pulse, limit: std::time::Duration) {
-    let mut tick = tokio::time::interval(limit / 4);
-    while pulse.silence() < limit {
-        tick.tick().await;
-    }
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

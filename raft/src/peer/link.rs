@@ -255,19 +255,13 @@ impl Link {
 
     /// Asks a silent peer whether it is there; returns when it is not.
     async fn watch(&self, pulse: &Pulse) -> String {
-        let limit = self.context.options.silence(self.lane);
-        let mut tick = tokio::time::interval(self.context.options.ping_interval);
-        loop {
-            tick.tick().await;
-            let silence = pulse.silence();
-            if silence >= limit {
-                return format!("node {} was silent for {silence:.1?}", self.to);
-            }
-            if silence >= self.context.options.ping_interval {
-                self.ping.store(true, Ordering::Relaxed);
-                self.wake.notify_one();
-            }
-        }
+        let (limit, step) = (self.context.options.silence(self.lane), self.context.options.ping_interval);
+        let ask = || {
+            self.ping.store(true, Ordering::Relaxed);
+            self.wake.notify_one();
+        };
+        pulse.stops(limit, step, ask).await;
+        format!("node {} was silent for {limit:?}", self.to)
     }
 
     /// Returns once the address book names another address.

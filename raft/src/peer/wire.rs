@@ -9,12 +9,13 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 
 use super::frame::{Frame, FrameError, HEAD_BYTES, Head};
 
@@ -48,26 +49,34 @@ pub(crate) enum WireError {
     Frame(#[from] FrameError),
 }
 
-/// When something last arrived on a connection. Writes do not count: the kernel takes bytes for a dead peer too.
-pub(crate) struct Pulse {
-    began: Instant,
-    heard_ms: AtomicU64,
-}
+/// Whether something arrives on a connection. Writes do not count: the kernel takes bytes for a dead peer too.
+pub(crate) struct Pulse(AtomicBool);
 
 impl Pulse {
-    /// Alive now.
     pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), heard_ms: AtomicU64::new(0) }
+        Self(AtomicBool::new(true))
     }
 
     fn beat(&self) {
-        let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard_ms.store(ms, Ordering::Relaxed);
+        self.0.store(true, Ordering::Relaxed);
     }
 
-    /// How long nothing has arrived.
-    pub(crate) fn silence(&self) -> Duration {
-        self.began.elapsed().saturating_sub(Duration::from_millis(self.heard_ms.load(Ordering::Relaxed)))
+    /// Returns once nothing has arrived for `limit`; calls `quiet` after each `step` without a sign of life.
+    ///
+    /// Steps are counted, not time: a process that was stopped itself does not take its peers for dead when it goes on.
+    pub(crate) async fn stops(&self, limit: Duration, step: Duration, quiet: impl Fn()) {
+        let mut tick = tokio::time::interval(step);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silence = Duration::ZERO;
+        while silence < limit {
+            tick.tick().await;
+            if self.0.swap(false, Ordering::Relaxed) {
+                silence = Duration::ZERO;
+            } else {
+                silence += step;
+                quiet();
+            }
+        }
     }
 }
 
