@@ -10,6 +10,10 @@ use std::io;
 pub enum Step {
     /// Entries are handed to the journal's writer.
     JournalWrite,
+    /// A vote is handed to the journal's writer.
+    JournalVote,
+    /// Entries that a new leader does not have are taken off the journal's end.
+    JournalTruncate,
     /// The journal drops the entries behind a snapshot.
     JournalPurge,
     /// The temporary file of a snapshot is created.

@@ -19,6 +19,7 @@ use super::types::{
     Entry, LogId, TypeConfig, Vote, entry_from_journal, from_journal, payload_to_journal, to_journal,
     vote_from_journal, vote_to_journal,
 };
+use crate::faults::{Faults, Step};
 use crate::journal::Journal;
 use crate::journal::record::RECORD_OVERHEAD_BYTES;
 use crate::room::Room;
@@ -31,11 +32,20 @@ const READ_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) struct LogStore {
     committer: Arc<Committer>,
     room: Arc<Room>,
+    faults: Arc<dyn Faults>,
 }
 
 impl LogStore {
-    pub(crate) fn new(committer: Arc<Committer>, room: Arc<Room>) -> Self {
-        Self { committer, room }
+    pub(crate) fn new(committer: Arc<Committer>, room: Arc<Room>, faults: Arc<dyn Faults>) -> Self {
+        Self { committer, room, faults }
+    }
+
+    /// Syncs the journal and closes it.
+    #[cfg(test)]
+    pub(crate) async fn close(&self) -> io::Result<()> {
+        self.committer.flushed().await?;
+        self.committer.close();
+        Ok(())
     }
 
     fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
@@ -101,6 +111,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        self.faults.before(Step::JournalVote)?;
         self.committer.with(|journal| journal.save_vote(vote_to_journal(vote)))?;
         self.committer.flushed().await
     }
@@ -120,6 +131,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = <TypeConfig as RaftTypeConfig>::Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        self.faults.before(Step::JournalWrite)?;
         let mut bytes = 0;
         let records = entries.into_iter().map(|e| {
             let payload = payload_to_journal(e.payload);
@@ -136,10 +148,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
+        self.faults.before(Step::JournalTruncate)?;
         self.committer.with(|journal| journal.truncate(last_log_id.map_or(0, |l| l.index + 1)))
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
+        self.faults.before(Step::JournalPurge)?;
         self.committer.with(|journal| journal.purge(to_journal(&log_id)))
     }
 }

@@ -123,8 +123,8 @@ impl RaftReplicator {
         let opened = opened.await.map_err(|_| Fatal::new("start-up panicked"))??;
         let committer = Committer::new(opened.journal, machine);
         let (root, faults) = (self.options.dir.clone(), self.options.faults.clone());
-        let room = Arc::new(Room::new(root, self.options.reserve_bytes, faults));
-        let store = LogStore::new(committer.clone(), room.clone());
+        let room = Arc::new(Room::new(root, self.options.reserve_bytes, faults.clone()));
+        let store = LogStore::new(committer.clone(), room.clone(), faults);
         let (config, peers) = (self.config()?, Peers::new(&self.options));
         let engine = Raft::new(self.options.id, config, peers.clone(), store, opened.machine)
             .await

@@ -11,6 +11,7 @@ mod disk;
 mod fsync;
 mod load;
 mod machine;
+mod member_crash;
 mod members;
 mod net;
 mod offline;
