@@ -81,38 +81,38 @@ impl House {
 
     /// Writes what is missing; whether nothing is missing any more.
     pub async fn tidy(&self) -> Result<bool, ServiceError> {
-        let book = Arc::clone(&self.machine.book().borrow());
-        if !book.is_founded() {
-            return self.found().await;
+        if self.is_tidy() {
+            return Ok(true);
         }
-        self.announce().await
-    }
-
-    /// Tells the cluster where this member is, if that has changed.
-    async fn announce(&self) -> Result<bool, ServiceError> {
-        let book = Arc::clone(&self.machine.book().borrow());
-        if book.member(self.own.id).is_some_and(|known| known.card != self.own.card) {
+        // A node of a moment ago may not have applied what is in the log already: the book, above all.
+        self.replicator.read_barrier(Instant::now() + PATIENCE).await.map_err(|_| ServiceError::NoLeader)?;
+        if self.is_tidy() {
+            return Ok(true);
+        }
+        if self.machine.book().borrow().is_founded() {
             let announce = ClusterOp::Announce { member: self.own.clone() };
             return self.write(Op::System(SystemOp::Cluster(announce))).await.map(|()| true);
         }
-        Ok(true)
-    }
-
-    /// The first leader opens the book and sets the first rules.
-    async fn found(&self) -> Result<bool, ServiceError> {
         if self.replicator.status().borrow().role != Role::Leader {
             return Ok(false);
         }
-        // A leader of a moment ago may not have applied what is in its log already: the book, above all.
-        self.replicator.read_barrier(Instant::now() + PATIENCE).await.map_err(|_| ServiceError::NoLeader)?;
-        if self.machine.book().borrow().is_founded() {
-            return self.announce().await;
-        }
+        self.found().await.map(|()| true)
+    }
+
+    /// Whether the book is open and knows this member as it is. One that it does not list has nothing to tell.
+    fn is_tidy(&self) -> bool {
+        let book = self.machine.book();
+        let book = book.borrow();
+        book.is_founded() && book.member(self.own.id).is_none_or(|known| known.card == self.own.card)
+    }
+
+    /// The first leader sets the first rules and opens the book.
+    async fn found(&self) -> Result<(), ServiceError> {
         write_default_rules(self.service.as_ref()).await?;
         let mut members: Vec<Member> = self.first.iter().filter(|m| m.id != self.own.id).cloned().collect();
         members.push(self.own.clone());
         let found = ClusterOp::Found { cluster_id: self.cluster_id.clone(), members };
-        self.write(Op::System(SystemOp::Cluster(found))).await.map(|()| true)
+        self.write(Op::System(SystemOp::Cluster(found))).await
     }
 
     async fn write(&self, op: Op) -> Result<(), ServiceError> {
