@@ -144,7 +144,10 @@ impl Cluster {
     pub fn settled(&self) -> Vec<Value> {
         eventually("all nodes have applied the same", || {
             let all: Vec<Value> = self.running().map(|node| node.get("/v1/status")).collect();
-            let indexes = |of: &Value| [of["applied_index"].clone(), of["vfs"]["applied_index"].clone()];
+            // Nothing is on its way any more, the repetition of a write in doubt neither.
+            let indexes = |of: &Value| {
+                [&of["applied_index"], &of["last_log_index"], &of["vfs"]["applied_index"]].map(Value::clone)
+            };
             let first = all.first()?["applied_index"].clone();
             all.iter().all(|status| indexes(status).iter().all(|i| *i == first)).then_some(all)
         })
