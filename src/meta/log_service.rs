@@ -287,6 +287,10 @@ impl MetadataService for LogService {
     }
 
     fn status(&self) -> Status {
-        self.replicator.status().borrow().clone()
+        let mut status = self.replicator.status().borrow().clone();
+        // The log tells of what was applied a moment after doors have answered: none of them goes back behind that.
+        let applied = self.machine.state().pinned().head().applied.index;
+        status.applied_index = status.applied_index.max(applied);
+        status
     }
 }
