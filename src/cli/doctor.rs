@@ -110,6 +110,10 @@ fn quorum(status: &Value, silent: &[(String, String)]) -> Finding {
         return finding("fail", "quorum", format!("{text}: nothing can be written"), advice);
     }
     match status["leader"]["name"].as_str() {
+        Some(leader) if silent.iter().any(|(name, _)| *name == printable(leader)) => {
+            let text = format!("{text}, and {}, who is said to lead, does not", printable(leader));
+            finding("fail", "quorum", text, "wait for an election; if none comes, look at the nodes' logs")
+        }
         Some(leader) => finding("ok", "quorum", format!("{text}, {} leads", printable(leader)), ""),
         None => finding("fail", "quorum", format!("{text}, and nobody leads"), "look at the nodes' logs"),
     }
@@ -249,6 +253,8 @@ mod tests {
         {
             assert_eq!(quorum(&members(voters), &silent(lost)).level, level, "{lost} of {voters}");
         }
+        let leader_gone = [("n0".to_owned(), "gone".to_owned())];
+        assert_eq!(quorum(&members(3), &leader_gone).level, "fail");
         let leaderless = json!({"members": [], "leader": null});
         assert_eq!(quorum(&leaderless, &[]).level, "fail");
     }

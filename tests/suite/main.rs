@@ -9,6 +9,7 @@
 //! doctor        `metad doctor` on a node that is well, and on none
 //! real_input    films, release names and videos that were not made for us
 //! scan_cli      `metad scan --dry-run` on real folders
+//! survivor      two of three are lost; snapshots of three under load
 //! tree          the tree over restarts, batches and changes, and through the mount
 //! snapshot      the whole state as a file, a new cluster out of it or out of the last survivor
 //! support       starts the binary, isolated from this machine's settings
@@ -29,4 +30,5 @@ mod real_input;
 mod scan_cli;
 mod snapshot;
 mod support;
+mod survivor;
 mod tree;
