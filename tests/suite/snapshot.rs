@@ -4,7 +4,7 @@
 //! records and the tree of the old one; no id, index or inode of the old cluster is given out again.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,7 +85,32 @@ impl Seen {
         assert!(self.tree.iter().all(|(_, old, _)| inode > old + 1_000_000), "{inode}");
         let last = newest_event(node);
         assert!(event_of(&last) > event_of(last_event), "{last} after {last_event}");
+        stream_goes_on(node, last_event);
     }
+}
+
+/// The stream from an id on, up to the event of the record `new`.
+fn stream_from(node: &Node, id: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in node.client().stream(&format!("/api/events/meta?from={id}")).unwrap().lines() {
+        lines.push(line.unwrap());
+        if lines.last().unwrap().contains("file:new/") {
+            return lines;
+        }
+    }
+    panic!("the stream ended: {lines:?}");
+}
+
+/// Who starts over sees every record; who resumes with an id of the old cluster is told of the gap, and sees what is new.
+fn stream_goes_on(node: &Node, last_event: &str) {
+    let all = stream_from(node, "0-0").join("\n");
+    for n in (0..120).filter(|n| *n != 7) {
+        assert!(all.contains(&format!("file:hash{n}/filePath")), "hash{n}");
+    }
+    let resumed = stream_from(node, last_event);
+    assert!(resumed.iter().any(|line| line == "event: gap"), "{resumed:?}");
+    let ids: Vec<_> = resumed.iter().filter_map(|line| line.strip_prefix("id: ")).map(event_of).collect();
+    assert!(!ids.is_empty() && ids.iter().all(|id| *id > event_of(last_event)), "{resumed:?}");
 }
 
 /// Id of the newest event, as a snapshot says.
