@@ -64,7 +64,7 @@ use log_store::LogStore;
 use machine::Machine;
 use network::{Peers, Receiver, Service};
 use read::Reads;
-use status::{DueByBytes, hint, initial, update};
+use status::{DueByBytes, hint, initial, picture, update};
 use types::{Ops, TypeConfig};
 
 pub use options::{Formation, Options, Timing};
@@ -203,13 +203,14 @@ impl RaftReplicator {
         // Weak: this task must not keep alive what it watches.
         let (room, member) = (running.room.clone(), Arc::downgrade(&self.running));
         let mut due = DueByBytes::new(self.options.snapshot_bytes);
-        let now = metrics.borrow_watched().clone();
-        status.send_if_modified(|s| update(s, &now, found));
+        let now = picture(&metrics.borrow_watched(), found);
+        status.send_if_modified(|s| update(s, now));
         tokio::spawn(async move {
             loop {
-                let now = metrics.borrow_and_update().clone();
-                status.send_if_modified(|s| update(s, &now, found));
-                let is_due = due.is_due(room.spent_bytes(), now.snapshot.map(|s| s.index));
+                // The borrow ends with the line: the engine waits for it, and a copy of everything would cost more.
+                let now = picture(&metrics.borrow_and_update(), found);
+                let is_due = due.is_due(room.spent_bytes(), now.snapshot_index);
+                status.send_if_modified(|s| update(s, now));
                 if let (true, Some(member)) = (is_due, member.upgrade())
                     && let Some(running) = member.get()
                 {

@@ -13,6 +13,7 @@ use crate::error::{Fatal, StartError};
 use crate::faults::Faults;
 use crate::identity;
 use crate::journal::Journal;
+use crate::journal::record::Vote;
 use crate::snapshot::SnapshotStore;
 use crate::state_machine::StateMachine;
 
@@ -49,7 +50,7 @@ pub(crate) fn open(
              restore snapshots/ from a backup"
         )));
     }
-    drop_what_a_snapshot_replaced(&mut journal, recovered.as_ref(), newest.as_ref())
+    fit_to_snapshot(&mut journal, recovered.as_ref(), newest.as_ref())
         .map_err(|e| Fatal::with("cannot cut the log behind a snapshot", e))?;
     let last = journal.last().map(|l| l.index);
     let machine = Machine::new(machine.clone(), store.clone(), recovered, newest);
@@ -57,8 +58,8 @@ pub(crate) fn open(
 }
 
 /// A crash between the end of a snapshot's transfer and its installation leaves a log beside it that may be of another history:
-/// entries that were never committed. openraft would take the two for damage.
-fn drop_what_a_snapshot_replaced(
+/// entries that were never committed, and a vote that is older. openraft would take them for damage.
+fn fit_to_snapshot(
     journal: &mut Journal,
     recovered: Option<&(LogId, StoredMembership)>,
     newest: Option<&SnapshotFile>,
@@ -68,6 +69,11 @@ fn drop_what_a_snapshot_replaced(
     let Ok((id, _)) = mark::decode(&applied.mark) else { return Ok(()) };
     let id = to_journal(&id);
     let purged = journal.purged().map(|p| p.index);
+    // The vote for the leader that sent it may not have been saved yet: it is known now that this node led.
+    if journal.vote().is_none_or(|vote| (vote.term, vote.node) < (id.term, id.node)) {
+        journal.save_vote(Vote { term: id.term, node: id.node, committed: true })?;
+        journal.sync()?;
+    }
     if !ahead || purged >= Some(id.index) {
         return Ok(());
     }

@@ -30,11 +30,11 @@ pub(super) fn initial(id: u64) -> Status {
     }
 }
 
-/// Brings `status` up to date; whether anything changed. `found` is the end of the log that the start found.
-pub(super) fn update(status: &mut Status, now: &RaftMetrics<TypeConfig>, found: Option<u64>) -> bool {
+/// The picture that the metrics give. `found` is the end of the log that the start found.
+pub(super) fn picture(now: &RaftMetrics<TypeConfig>, found: Option<u64>) -> Status {
     let applied = now.last_applied.map(|l| l.index);
-    let next = Status {
-        id: status.id,
+    Status {
+        id: now.id,
         role: match now.state {
             ServerState::Leader => Role::Leader,
             ServerState::Candidate => Role::Candidate,
@@ -48,12 +48,20 @@ pub(super) fn update(status: &mut Status, now: &RaftMetrics<TypeConfig>, found: 
         applied_index: applied.unwrap_or(0),
         snapshot_index: now.snapshot.map_or(0, |l| l.index),
         // What a new leader took off the log's end is not waited for.
-        recovered: status.recovered || applied >= found.min(now.last_log_index),
+        recovered: applied >= found.min(now.last_log_index),
         failure: match &now.running_state {
-            Err(openraft::errors::Fatal::Stopped) | Ok(()) => status.failure.clone(),
+            Err(openraft::errors::Fatal::Stopped) | Ok(()) => None,
             Err(fatal) => Some(fatal.to_string()),
         },
-    };
+    }
+}
+
+/// Brings `status` up to date; whether anything changed. What was recovered, or failed, stays so.
+pub(super) fn update(status: &mut Status, mut next: Status) -> bool {
+    next.recovered |= status.recovered;
+    if next.failure.is_none() {
+        next.failure.clone_from(&status.failure);
+    }
     let changed = *status != next;
     *status = next;
     changed
@@ -62,18 +70,18 @@ pub(super) fn update(status: &mut Status, now: &RaftMetrics<TypeConfig>, found: 
 /// Tells when the log has grown by so many bytes that a snapshot is due before its entries say so.
 pub(super) struct DueByBytes {
     every: u64,
-    snapshot: Option<u64>,
+    snapshot: u64,
     /// Bytes that were written when the newest snapshot was seen first, or when one was due last.
     since: u64,
 }
 
 impl DueByBytes {
     pub(super) fn new(every: u64) -> Self {
-        Self { every, snapshot: None, since: 0 }
+        Self { every, snapshot: 0, since: 0 }
     }
 
     /// `written`: bytes written to the log so far; `snapshot`: index of the newest one. True once for each so many bytes.
-    pub(super) fn is_due(&mut self, written: u64, snapshot: Option<u64>) -> bool {
+    pub(super) fn is_due(&mut self, written: u64, snapshot: u64) -> bool {
         let due = written - self.since >= self.every && snapshot == self.snapshot;
         if due || snapshot != self.snapshot {
             (self.snapshot, self.since) = (snapshot, written);
@@ -89,8 +97,8 @@ mod tests {
     #[test]
     fn a_snapshot_is_due_once_for_each_so_many_bytes_since_the_last_one() {
         let mut due = DueByBytes::new(10);
-        assert!(!due.is_due(9, None) && due.is_due(10, None) && !due.is_due(11, None));
-        assert!(!due.is_due(30, Some(5)), "a snapshot has just been written");
-        assert!(!due.is_due(39, Some(5)) && due.is_due(40, Some(5)));
+        assert!(!due.is_due(9, 0) && due.is_due(10, 0) && !due.is_due(11, 0));
+        assert!(!due.is_due(30, 5), "a snapshot has just been written");
+        assert!(!due.is_due(39, 5) && due.is_due(40, 5));
     }
 }

@@ -12,6 +12,7 @@ mod fsync;
 mod load;
 mod machine;
 mod member_crash;
+mod member_damage;
 mod members;
 mod net;
 mod offline;
