@@ -291,3 +291,25 @@ fn the_last_survivor_becomes_a_cluster_of_its_own_and_until_then_stays_what_it_w
     assert_eq!(refused.code, 9, "{}", refused.stderr);
     assert!(noop.start().stop().success(), "a refusal changes nothing");
 }
+
+#[test]
+fn a_restore_that_was_cut_short_is_begun_again_and_anything_else_in_the_way_is_kept() {
+    let home = Home::new();
+    let node = home.start();
+    library(&node);
+    let (file, _) = save(&home, &node, "state.snapshot");
+    node.kill();
+    let new = Home::of_mode("raft");
+    fs::create_dir_all(new.path("data/recover.tmp/log/log")).unwrap();
+    for left in ["data/LOCK", "data/recover.tmp/log/VERSION", "data/recover.tmp/node.json"] {
+        fs::write(new.path(left), "cut short").unwrap();
+    }
+    fs::write(new.path("data/photo.jpg"), "mine").unwrap();
+    assert_eq!(restore(&file, &new, "raft").code, 4);
+    assert_eq!(fs::read_to_string(new.path("data/photo.jpg")).unwrap(), "mine");
+    fs::remove_file(new.path("data/photo.jpg")).unwrap();
+    let restored = restore(&file, &new, "raft");
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    assert!(!new.path("data/recover.tmp").exists());
+    assert_eq!(new.start().get("/meta")["count"], json!(119));
+}
