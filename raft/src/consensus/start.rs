@@ -42,17 +42,18 @@ pub(crate) fn open(
     journal.sync().map_err(|e| Fatal::with("cannot sync the log", e))?;
     let newest = SnapshotFile::newest(&store)?;
     let recovered = confirmed(&**machine, &journal)?;
-    machine.log_flushed(journal.last().map_or(0, |l| l.index));
-    if let (None, None, Some(purged)) = (&recovered, &newest, journal.purged()) {
+    let covered = recovered.as_ref().map(|(id, _)| id.index).max(newest.as_ref().map(|n| n.applied.index));
+    if let Some(purged) = journal.purged().filter(|purged| covered < Some(purged.index)) {
         let index = purged.index;
         return Err(dir.damaged(format!(
             "the log begins after entry {index} and no snapshot that can be read covers what came before; \
-             restore snapshots/ from a backup"
+             restore snapshots/ from a backup, or remove this node from its cluster and add it with an empty directory"
         )));
     }
     fit_to_snapshot(&mut journal, recovered.as_ref(), newest.as_ref())
         .map_err(|e| Fatal::with("cannot cut the log behind a snapshot", e))?;
     let last = journal.last().map(|l| l.index);
+    machine.log_flushed(last.unwrap_or(0));
     let machine = Machine::new(machine.clone(), store.clone(), recovered, newest);
     Ok(Opened { dir, journal, machine, snapshots: store, last })
 }
