@@ -7,6 +7,7 @@
 //! * only a learner that has caught up gets a vote.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use openraft::Instant as _;
@@ -227,7 +228,11 @@ impl RaftReplicator {
     /// Waits, for a moment, until what is known to be committed is applied and published: the last picture of a node that stops.
     pub(super) async fn settle(&self) {
         let deadline = Instant::now() + self.silence_max();
-        let applied = |now: &Metrics| now.last_applied >= now.local_committed;
+        // The machine answers before the engine has counted what it applied.
+        let answered = self.running.get().map_or(0, |running| running.answered.load(Ordering::Relaxed));
+        let applied = |now: &Metrics| {
+            now.last_applied >= now.local_committed && now.last_applied.map_or(0, |l| l.index) >= answered
+        };
         if self.wait(deadline, applied, String::new).await.is_err() {
             return;
         }

@@ -39,6 +39,7 @@ mod tests;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -79,6 +80,8 @@ pub(crate) struct Running {
     pub(crate) reads: Reads,
     pub(crate) room: Arc<Room>,
     in_flight: InFlight,
+    /// The highest index that a caller was told.
+    answered: AtomicU64,
     snapshots: Arc<SnapshotStore>,
     committer: Arc<Committer>,
     dir: Mutex<Option<DataDir>>,
@@ -135,6 +138,7 @@ impl RaftReplicator {
             room,
             in_flight: InFlight::new(self.options.queue_bytes_max, self.options.queue_entries_max),
             snapshots: opened.snapshots,
+            answered: AtomicU64::new(0),
             reads: Reads::new(self.options.id, peers.clone()),
             committer,
             dir: Mutex::new(Some(opened.dir)),
@@ -244,6 +248,8 @@ impl RaftReplicator {
                 Some(Err(_)) | None => break,
             }
         }
+        let last = answers.iter().flatten().max().copied().unwrap_or(0);
+        running.answered.fetch_max(last, Ordering::Relaxed);
         answers
     }
 
