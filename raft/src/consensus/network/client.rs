@@ -27,6 +27,9 @@ use crate::consensus::options::{Options, Timing};
 use crate::consensus::types::{LeaderId, TypeConfig, Vote};
 use crate::transport::{Channel, Lane, Transport, TransportError};
 
+/// A wire of 1 MB/s is slow and works: a large entry gets the time it needs, or it would be sent again for ever.
+const SLOWEST_PER_BYTE: Duration = Duration::from_micros(1);
+
 /// Makes clients, one for each peer and purpose.
 #[derive(Clone)]
 pub(crate) struct Peers {
@@ -92,7 +95,10 @@ impl Client {
         let Some(transport) = &self.peers.transport else {
             return Err(TransportError::Unreachable("this node has no peers".to_string()));
         };
-        transport.call(self.to, Channel::RAFT, lane, request.encode(), Instant::now() + wait).await
+        let bytes = request.encode();
+        let deadline =
+            Instant::now() + wait + SLOWEST_PER_BYTE * u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        transport.call(self.to, Channel::RAFT, lane, bytes, deadline).await
     }
 
     /// Sends a request on the control lane and reads the answer with `read`.
