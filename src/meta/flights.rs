@@ -46,7 +46,8 @@ impl Stage {
     /// The request's deadline has passed; what is known of it.
     pub fn give_up(&self) -> AppliedState {
         match self.0.compare_exchange(WAITING, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst) {
-            Ok(_) => AppliedState::No,
+            // What was given up while it waited never leaves the node.
+            Ok(_) | Err(GIVEN_UP) => AppliedState::No,
             Err(_) => AppliedState::Unknown,
         }
     }

@@ -229,9 +229,12 @@ impl Sender {
             }
             let request = self.waiting.pop_front().expect("looked at above");
             self.waiting_bytes.fetch_sub(request.encoded.len(), Ordering::Relaxed);
-            // Nobody waits for it any more: it was told that it was not applied, or that nobody knows.
             if request.deadline > now && request.stage.propose() {
                 parts.push(request);
+            } else {
+                // It never left; its door may not have seen yet that its time is over.
+                let applied = request.stage.give_up();
+                request.fail(ServiceError::TimedOut { applied });
             }
         }
         parts

@@ -178,6 +178,23 @@ async fn a_deadline_before_any_proposal_is_a_definite_refusal() {
 }
 
 #[tokio::test]
+async fn a_request_whose_deadline_passes_in_the_queue_was_certainly_not_applied() {
+    let cluster = Cluster::new(1, 7, Faults::default());
+    let service = cluster.service(1);
+    cluster.elect(Some(1));
+    // Shorter than a tick of the timers: the intake sees the deadline pass before the door does.
+    let deadline = Instant::now() + Duration::from_micros(300);
+    let write = service.write(vec![append("k", "x".into())], WriteOptions { deadline });
+    let pass = async {
+        while Instant::now() < deadline {
+            std::hint::spin_loop();
+        }
+    };
+    let (refused, ()) = futures_util::future::join(write, pass).await;
+    assert_eq!(refused, Err(ServiceError::TimedOut { applied: AppliedState::No }));
+}
+
+#[tokio::test]
 async fn a_linearizable_read_waits_for_a_leader_and_a_stale_one_for_nobody() {
     let cluster = Cluster::new(2, 7, Faults::default());
     let service = cluster.service(1);
