@@ -152,21 +152,21 @@ impl Flights {
         }
     }
 
-    /// One attempt with `seq` was certainly not applied.
-    pub fn undoubt(&mut self, seq: u64) {
-        if let Some(flight) = self.get(seq) {
+    /// One attempt with `id` was certainly not applied. It says nothing of hand-overs of another boot.
+    pub fn undoubt(&mut self, id: OpId) {
+        if let Some(flight) = self.get(id) {
             flight.doubts = flight.doubts.saturating_sub(1);
         }
     }
 
-    /// Whether an attempt with `seq` may have been applied.
-    pub fn in_doubt(&mut self, seq: u64) -> bool {
-        self.get(seq).is_some_and(|flight| flight.doubts > 0)
+    /// Whether an attempt with `id` may have been applied.
+    pub fn in_doubt(&mut self, id: OpId) -> bool {
+        self.get(id).is_some_and(|flight| flight.doubts > 0)
     }
 
     /// Refuses the requests of a hand-over that was not applied; its place is kept while others are behind it.
-    pub fn refuse(&mut self, seq: u64, error: &ServiceError) {
-        let Some(flight) = self.get(seq) else { return };
+    pub fn refuse(&mut self, id: OpId, error: &ServiceError) {
+        let Some(flight) = self.get(id) else { return };
         flight.ops = Sealed::list(0, std::iter::empty());
         for request in std::mem::take(&mut flight.parts) {
             request.fail(error.clone());
@@ -248,8 +248,9 @@ impl Flights {
         (at < self.flights.len()).then_some(at)
     }
 
-    fn get(&mut self, seq: u64) -> Option<&mut Flight> {
-        let at = self.at(seq)?;
+    /// Each boot counts from one: a number alone names nothing.
+    fn get(&mut self, id: OpId) -> Option<&mut Flight> {
+        let at = self.at(id.seq).filter(|_| id.boot == self.boot)?;
         self.flights.get_mut(at)
     }
 }
@@ -306,6 +307,10 @@ mod tests {
         (flights, outcomes)
     }
 
+    fn id(seq: u64) -> OpId {
+        OpId { node: 1, boot: 7, seq }
+    }
+
     fn send_all(flights: &mut Flights) -> Vec<(u64, u64)> {
         std::iter::from_fn(|| flights.next_to_send().map(|(sealed, _)| (sealed.id.seq, sealed.floor)))
             .collect()
@@ -336,8 +341,8 @@ mod tests {
         let (mut flights, _outcomes) = three();
         send_all(&mut flights);
         flights.go_back(1);
-        flights.undoubt(1);
-        flights.undoubt(3);
+        flights.undoubt(id(1));
+        flights.undoubt(id(3));
         // 2 may have been applied, so 1 and 2 keep their requests, and 3 keeps its number.
         assert_eq!(flights.take_back().len(), 1);
         assert_eq!(send_all(&mut flights), [(1, 0), (2, 0), (3, 0)]);
@@ -347,14 +352,29 @@ mod tests {
     fn a_refused_hand_over_keeps_its_place_while_others_are_before_and_behind_it() {
         let (mut flights, mut outcomes) = three();
         send_all(&mut flights);
-        flights.undoubt(2);
-        flights.refuse(2, &ServiceError::Busy);
+        flights.undoubt(id(2));
+        flights.refuse(id(2), &ServiceError::Busy);
         assert_eq!(outcomes[1].try_recv(), Ok(Err(ServiceError::Busy)));
         flights.go_back(2);
         assert_eq!(send_all(&mut flights), [(2, 0), (3, 0)]);
         flights.settle(1, 10, None);
         flights.go_back(3);
         assert_eq!(send_all(&mut flights), [(3, 2)]);
+    }
+
+    #[test]
+    fn an_attempt_of_an_earlier_boot_says_nothing_of_what_has_its_number_now() {
+        let (mut flights, mut outcomes) = three();
+        send_all(&mut flights);
+        flights.reboot(8);
+        send_all(&mut flights);
+        flights.go_back(0);
+        flights.undoubt(id(1));
+        assert!(!flights.in_doubt(id(1)));
+        assert!(flights.in_doubt(OpId { boot: 8, ..id(1) }));
+        flights.refuse(id(1), &ServiceError::Busy);
+        assert!(outcomes[0].try_recv().is_err(), "the new hand-over may have been applied");
+        assert!(flights.take_back().is_empty());
     }
 
     #[test]

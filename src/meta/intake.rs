@@ -27,6 +27,7 @@ use futures_util::stream::FuturesUnordered;
 use metad_raft::{Fut, ReplicateError, Status, Transport};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::entry::OpId;
 use super::flights::{Flights, Request, Stage};
 use super::forward;
 use super::layout;
@@ -128,7 +129,7 @@ struct Gate {
 /// How an attempt to get a hand-over into the log ended.
 struct Attempt {
     round: u64,
-    seq: u64,
+    id: OpId,
     result: Result<u64, ReplicateError>,
 }
 
@@ -245,21 +246,21 @@ impl Sender {
         let Some(leader) = reign.0 else { return };
         while let Some((hand_over, deadline)) = self.flights.next_to_send() {
             self.sent_under = Some(reign);
-            let (round, seq) = (self.round, hand_over.id.seq);
+            let (round, id) = (self.round, hand_over.id);
             if leader == self.node {
                 let answer = self.parts.packer.offer(hand_over);
-                self.attempts.push(Box::pin(async move { Attempt { round, seq, result: answer.await } }));
+                self.attempts.push(Box::pin(async move { Attempt { round, id, result: answer.await } }));
             } else if let Some(transport) = self.parts.transport.clone() {
                 self.attempts.push(Box::pin(async move {
                     let result = forward::send(transport.as_ref(), leader, &hand_over, deadline).await;
-                    Attempt { round, seq, result }
+                    Attempt { round, id, result }
                 }));
             }
         }
     }
 
     /// What became of an attempt. That it was committed is not news: what it did comes from this node's own apply.
-    fn attempted(&mut self, Attempt { round, seq, result }: Attempt) {
+    fn attempted(&mut self, Attempt { round, id, result }: Attempt) {
         let Err(error) = result else { return };
         match error {
             ReplicateError::Unknown => {}
@@ -268,15 +269,15 @@ impl Sender {
             | ReplicateError::Busy
             | ReplicateError::TooLarge { .. }
             | ReplicateError::NoSpace => {
-                self.flights.undoubt(seq);
+                self.flights.undoubt(id);
                 let hopeless = !matches!(error, ReplicateError::NotLeader { .. });
-                if hopeless && !self.flights.in_doubt(seq) {
-                    self.flights.refuse(seq, &translate(&error));
+                if hopeless && !self.flights.in_doubt(id) {
+                    self.flights.refuse(id, &translate(&error));
                 }
             }
         }
         if round == self.round {
-            self.flights.go_back(seq);
+            self.flights.go_back(id.seq);
             self.round += 1;
             self.close_gate();
         }
