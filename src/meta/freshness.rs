@@ -46,10 +46,13 @@ async fn barrier(log: &dyn PosixMetadataReplicator, deadline: Instant) -> Result
     let mut pause = limits::RESEND_AFTER_MS;
     loop {
         let before = reign(&status.borrow());
-        let (until, refusal) = match log.read_barrier(deadline).await {
+        let patience = if before.0.is_some() { deadline } else { parked };
+        let (until, refusal) = match log.read_barrier(patience).await {
             Ok(_) => return Ok(()),
             Err(ReplicateError::Stopped) => return Err(STOPPED),
             Err(ReplicateError::NotLeader { .. }) => (parked, ServiceError::NoLeader),
+            // Nobody who leads was found in time.
+            Err(_) if reign(&status.borrow()).0.is_none() => (parked, ServiceError::NoLeader),
             // The leader lost its quorum, or its answer was lost.
             Err(_) => (deadline, TIMED_OUT),
         };
@@ -68,4 +71,75 @@ async fn barrier(log: &dyn PosixMetadataReplicator, deadline: Instant) -> Result
 
 fn reign(status: &Status) -> (Option<u64>, u64) {
     (status.leader.as_ref().map(|leader| leader.id), status.term)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use metad_raft::{Fut, Proposal, Role, StartError, StateMachine};
+
+    use super::*;
+
+    /// A log without a leader.
+    struct Leaderless {
+        status: watch::Sender<Status>,
+        /// Whether its barrier looks for a leader until its deadline; otherwise it refuses at once.
+        looks: bool,
+    }
+
+    impl PosixMetadataReplicator for Leaderless {
+        fn start(&self, _machine: Arc<dyn StateMachine>) -> Fut<'_, Result<(), StartError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn replicate(&self, batch: Vec<Proposal>) -> Fut<'_, Vec<Result<u64, ReplicateError>>> {
+            Box::pin(async move { batch.iter().map(|_| Err(ReplicateError::Stopped)).collect() })
+        }
+
+        fn read_barrier(&self, deadline: Instant) -> Fut<'_, Result<u64, ReplicateError>> {
+            Box::pin(async move {
+                if !self.looks {
+                    return Err(ReplicateError::NotLeader { leader: None });
+                }
+                let nobody = std::future::pending::<()>();
+                tokio::time::timeout_at(deadline.into(), nobody).await.expect_err("nobody comes");
+                Err(ReplicateError::Unknown)
+            })
+        }
+
+        fn status(&self) -> watch::Receiver<Status> {
+            self.status.subscribe()
+        }
+
+        fn stop(&self) -> Fut<'_, ()> {
+            Box::pin(async {})
+        }
+    }
+
+    async fn read_on(looks: bool) -> Result<(), ServiceError> {
+        let status = Status {
+            id: 1,
+            role: Role::Follower,
+            leader: None,
+            term: 0,
+            last_log_index: 0,
+            committed_index: 0,
+            applied_index: 0,
+            snapshot_index: 0,
+            failure: None,
+            recovered: true,
+        };
+        let log = Leaderless { status: watch::Sender::new(status), looks };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let options = ReadOptions { consistency: Consistency::Linearizable, min_index: 0, deadline };
+        wait(&log, watch::Sender::new(0).subscribe(), options).await
+    }
+
+    #[tokio::test]
+    async fn without_a_leader_a_read_hears_so_long_before_its_deadline_however_the_log_looks_for_one() {
+        for looks in [false, true] {
+            assert_eq!(read_on(looks).await, Err(ServiceError::NoLeader), "looks: {looks}");
+        }
+    }
 }
