@@ -1,7 +1,7 @@
 //! Several nodes of the real binary that form a cluster on loopback.
 //!
-//! Not here: promises. Must always hold: no two tests ever share a port: every cluster takes its peer ports on a loopback
-//! address of its own, and holds each port until the node that gets it is about to start.
+//! Not here: promises. Must always hold: no two clusters that run share a port: each finds its ports on loopback addresses of
+//! its own. So a port that was free stays free, though nobody holds it until its node starts, nor between two starts.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
