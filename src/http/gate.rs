@@ -1,18 +1,20 @@
 //! What every request passes before and after its handler: CORS, URL checks, and the headers of every answer.
 //!
-//! Not here: bodies, routes. Must always hold: every answer carries `X-Meta-Node` and `X-Meta-Index`, and browsers of
-//! any origin may read it; a request whose URL cannot be decoded reaches no handler; what is not supported yet is refused
+//! Not here: bodies, routes. Must always hold: every answer carries `X-Meta-Node` and `X-Meta-Index`; pages of any origin
+//! may read it, except on the routes that run the cluster or move whole states: those a page of another origin cannot call
+//! (browsers send its `Origin`, also from a machine where the port is on loopback only); a request whose URL cannot be decoded reaches no handler; what is not supported yet is refused
 //! and never ignored.
 //!
 //! Source: contract "HTTP additions"; research/upstream.md §2.1 (its preflights fail and PATCH is missing there).
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, HOST, ORIGIN,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
@@ -22,6 +24,7 @@ use super::error::ApiError;
 use super::handles::App;
 use super::query::percent_decode;
 use super::reply::{META_INDEX, META_NODE};
+use super::routes;
 use crate::limits::HTTP_TARGET_BYTES_MAX;
 use crate::telemetry::Metrics;
 
@@ -33,6 +36,13 @@ const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
 const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static(
     "X-Meta-Index, X-Meta-Node, ETag, Last-Modified, Accept-Ranges, Content-Range, Retry-After, Allow",
 );
+
+/// The paths that pages of other origins cannot call.
+static GUARDED: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
+    let documented = routes::documented().into_iter();
+    let guarded = documented.filter(|r| ["cluster", "transfer"].contains(&r.group) || r.path == "/v1/doctor");
+    guarded.map(|route| route.path).collect()
+});
 
 /// Runs one request.
 pub(super) async fn gate(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -94,14 +104,19 @@ fn method_word(method: &Method) -> &'static str {
 async fn answer(app: &App, request: Request, next: Next) -> Response {
     // Taken before the handler runs: the answer reflects at least this.
     let applied = app.applied();
+    let path = request.extensions().get::<MatchedPath>();
+    let guarded = path.is_some_and(|path| GUARDED.contains(path.as_str()));
     let mut response = match check(request.uri(), request.method(), request.headers()) {
         Err(refusal) => refusal.into_response(),
+        Ok(()) if guarded && is_foreign(request.headers()) => foreign_origin().into_response(),
         Ok(()) if request.method() == Method::OPTIONS => preflight(),
         Ok(()) => next.run(request).await,
     };
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS);
+    if !guarded {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS);
+    }
     headers.entry(META_INDEX).or_insert_with(|| HeaderValue::from(applied));
     headers.insert(META_NODE, node_name(&app.identity.name));
     response
@@ -125,6 +140,19 @@ fn check(uri: &Uri, method: &Method, headers: &HeaderMap) -> Result<(), ApiError
         return Err(ApiError::bad("idempotency_not_supported", text));
     }
     Ok(())
+}
+
+/// Whether a page of another origin sent it. Programs send no `Origin`.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return false };
+    let own = headers.get(HOST).map(HeaderValue::as_bytes);
+    let from = [b"http://".as_slice(), b"https://"].iter().find_map(|s| origin.as_bytes().strip_prefix(*s));
+    !from.zip(own).is_some_and(|(from, own)| from.eq_ignore_ascii_case(own))
+}
+
+fn foreign_origin() -> ApiError {
+    let text = "pages of another origin cannot call this route; programs and the node's own pages can";
+    ApiError::new(StatusCode::FORBIDDEN, "foreign_origin", text)
 }
 
 fn preflight() -> Response {
