@@ -133,7 +133,9 @@ mod tests {
         let log = Leaderless { status: watch::Sender::new(status), looks };
         let deadline = Instant::now() + Duration::from_secs(60);
         let options = ReadOptions { consistency: Consistency::Linearizable, min_index: 0, deadline };
-        wait(&log, watch::Sender::new(0).subscribe(), options).await
+        let heard = wait(&log, watch::Sender::new(0).subscribe(), options).await;
+        assert!(Instant::now() < deadline, "it waited for its deadline");
+        heard
     }
 
     #[tokio::test]
