@@ -140,6 +140,12 @@ pub trait NodeView: Send + Sync {
         Vec::new()
     }
 
+    /// Why no leader can be counted on right now, though the log may still name one: it names the last that was elected,
+    /// also when that node, or the majority behind it, is gone. `None` is good. Never waits.
+    fn leaderless(&self) -> Option<String> {
+        None
+    }
+
     /// What must not be and is: told until the process ends. `None` is good.
     fn alarm(&self) -> Option<String> {
         None

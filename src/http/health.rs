@@ -61,6 +61,9 @@ fn http_url(identity: &Identity) -> String {
 /// LeaderInfo, when this node leads.
 fn leader_info(app: &Handles) -> Option<Value> {
     let identity = &app.identity;
+    if app.node.leaderless().is_some() {
+        return None;
+    }
     if app.service.status().role != Role::Leader {
         return other_leader(app);
     }
@@ -113,7 +116,7 @@ fn other_urls(app: &Handles) -> Option<Value> {
 /// Whether the store works: the old core pinged its Redis.
 fn store_works(app: &Handles) -> bool {
     let status = app.service.status();
-    status.failure.is_none() && status.leader.is_some()
+    status.failure.is_none() && status.leader.is_some() && app.node.leaderless().is_none()
 }
 
 fn health_word(app: &Handles) -> &'static str {
@@ -164,6 +167,9 @@ async fn role(State(app): State<App>) -> Response {
 
 async fn urls(State(app): State<App>) -> Result<Response, ApiError> {
     let identity = &app.identity;
+    if app.node.leaderless().is_some() {
+        return Err(no_leader());
+    }
     if app.service.status().role != Role::Leader {
         return other_urls(&app).map(|urls| reply::ok(&urls)).ok_or_else(no_leader);
     }

@@ -145,7 +145,7 @@ async fn readyz_one(State(app): State<App>, Path(name): Path<String>) -> Result<
 fn measure(app: &Handles) {
     let (metrics, log, members) = (&app.metrics, app.service.status(), members(app));
     let yes = |yes: bool| if yes { 1.0 } else { 0.0 };
-    metrics.raft_has_leader.get().set(yes(log.leader.is_some()));
+    metrics.raft_has_leader.get().set(yes(log.leader.is_some() && app.node.leaderless().is_none()));
     metrics.raft_is_leader.get().set(yes(log.role == Role::Leader));
     metrics.state_differs.get().set(yes(app.node.alarm().is_some()));
     let indexes = [

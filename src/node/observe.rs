@@ -98,13 +98,11 @@ fn some(address: &str) -> Option<String> {
 impl NodeView for Observer {
     fn checks(&self) -> Vec<Check> {
         let status = self.seen.replicator.status().borrow().clone();
-        let leader =
-            status.leader.is_none().then(|| "no leader is known: reads and trees are stale".to_owned());
         let serving = self.not_ready.lock().map(str::to_owned);
         let mut checks = vec![
             Check { name: "serving", problem: serving },
             Check { name: "log", problem: status.failure },
-            Check { name: "leader", problem: leader },
+            Check { name: "leader", problem: self.leaderless() },
             Check { name: "recovered", problem: behind(status.recovered) },
             Check { name: "member", problem: self.unannounced() },
             Check { name: "state", problem: self.alarm() },
@@ -126,8 +124,9 @@ impl NodeView for Observer {
         let (voters, progress) = (admin.membership().voters, admin.progress());
         let book = Arc::clone(&self.seen.machine.book().borrow());
         let members = if book.is_founded() { &book.members } else { &self.seen.first };
+        let leader = status.leader.as_ref().filter(|_| self.leaderless().is_none());
         let view = |member: &Member| {
-            let leads = status.leader.as_ref().is_some_and(|l| l.id == member.id);
+            let leads = leader.as_ref().is_some_and(|l| l.id == member.id);
             let own = (member.id == status.id).then_some(status.last_log_index);
             let known = progress.iter().find(|p| p.id == member.id);
             let matched_index = own.or_else(|| known.and_then(|p| p.matched_index));
@@ -149,6 +148,23 @@ impl NodeView for Observer {
             }
         };
         members.iter().map(view).collect()
+    }
+
+    fn leaderless(&self) -> Option<String> {
+        let status = self.seen.replicator.status().borrow().clone();
+        let Some(leader) = &status.leader else {
+            return Some("no leader is known: reads and trees are stale".to_owned());
+        };
+        let (pulse, admin) = (self.seen.pulse.as_ref()?, self.seen.replicator.admin()?);
+        let near = |id: u64| id == status.id || pulse.is_near(id);
+        if leader.id != status.id {
+            let silent = || format!("node {}, the last leader, does not answer", leader.id);
+            return (!near(leader.id)).then(silent);
+        }
+        let voters = admin.membership().voters;
+        let answering = voters.iter().filter(|id| near(**id)).count();
+        let few = || format!("only {answering} of {} voters answer: no write can be committed", voters.len());
+        (answering * 2 <= voters.len()).then(few)
     }
 
     fn alarm(&self) -> Option<String> {

@@ -20,6 +20,8 @@ use crate::meta::machine::MetaMachine;
 const EVERY: Duration = Duration::from_secs(1);
 /// How long a pulse waits for its answer.
 const ANSWER: Duration = Duration::from_secs(2);
+/// A member that has not answered for so long cannot be counted on: two pulses that went unanswered to their end.
+const NEAR: Duration = Duration::from_secs(6);
 
 /// What the last pulse told of a member.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,11 @@ impl Pulse {
     /// The last word of a member.
     pub fn contact(&self, id: u64) -> Option<Contact> {
         self.contacts.lock().get(&id).copied()
+    }
+
+    /// Whether a member answered lately.
+    pub fn is_near(&self, id: u64) -> bool {
+        self.contact(id).is_some_and(|contact| contact.at.elapsed() < NEAR)
     }
 
     /// The alarm, once there is one.

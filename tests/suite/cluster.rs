@@ -155,11 +155,30 @@ fn a_node_without_a_quorum_serves_stale_reads_and_its_tree_and_refuses_writes_as
     cluster.start(1);
     let node = cluster.node(1);
     eventually("it serves", || (node.ask("GET", "/v1/status", "").status == 200).then_some(()));
-    assert_eq!(node.ask("GET", "/readyz", "").status, 503);
+    eventually("it says so", || (node.ask("GET", "/readyz", "").status == 503).then_some(()));
     assert_eq!(node.ask("GET", "/meta/film0?consistency=stale", "").status, 200);
     assert_eq!(node.paths().len(), 1, "trees never wait for a quorum");
     let refused = node.ask("PUT", "/meta/b", film(1).to_string());
     assert_eq!((refused.status, &refused.json()["applied"]), (503, &json!("no")), "{}", refused.text());
+}
+
+#[test]
+fn a_node_whose_majority_is_gone_is_not_ready_and_names_no_leader() {
+    let mut cluster = Cluster::started(3);
+    put(cluster.node(0), "film0", &film(0));
+    cluster.agreed();
+    for n in [0, 2] {
+        cluster.nodes[n].take().unwrap().kill();
+    }
+    let node = cluster.node(1);
+    // The log of the last node still names the leader that was elected last, be it gone or be it this node.
+    eventually("it is not ready", || (node.ask("GET", "/readyz", "").status == 503).then_some(()));
+    assert_eq!(node.ask("GET", "/readyz/leader", "").status, 503);
+    assert_eq!(node.ask("GET", "/leader", "").status, 503);
+    assert_eq!(node.get("/health")["status"], json!("degraded"));
+    assert_eq!(node.get("/v1/status")["leader"], json!(null));
+    assert_eq!(node.ask("GET", "/meta/film0?consistency=stale", "").status, 200);
+    assert_eq!(node.paths().len(), 1, "trees never wait for a quorum");
 }
 
 #[test]

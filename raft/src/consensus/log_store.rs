@@ -54,17 +54,18 @@ impl LogStore {
 }
 
 fn read(journal: &Journal, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
-    let (mut entries, mut bytes) = (Vec::new(), 0);
+    let (mut entries, mut bytes) = (Vec::new(), 0_usize);
     if from >= to {
         return Ok(entries);
     }
     for found in journal.read(from, to) {
         let (id, payload) = found?;
-        bytes += payload.body.len();
-        entries.push(entry_from_journal(&id, payload).map_err(io::Error::other)?);
-        if bytes >= bytes_max {
+        bytes = bytes.saturating_add(payload.body.len());
+        // The one that would be too much stays for the next request: together they may not fit a frame of the lane.
+        if !entries.is_empty() && bytes > bytes_max {
             break;
         }
+        entries.push(entry_from_journal(&id, payload).map_err(io::Error::other)?);
     }
     Ok(entries)
 }

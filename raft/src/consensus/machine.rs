@@ -208,6 +208,15 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 }
 
+/// Takes a snapshot as the newest one, unless a newer one was installed while it was built: a peer that is sent an older one
+/// than the log begins after would never catch up.
+fn keep_newer(newest: &Mutex<Option<SnapshotFile>>, file: SnapshotFile) {
+    let mut newest = newest.lock();
+    if newest.as_ref().is_none_or(|known| known.applied.index <= file.applied.index) {
+        *newest = Some(file);
+    }
+}
+
 type View = Result<Box<dyn SnapshotSource>, Fatal>;
 
 /// Writes one view of the machine to a file, on a thread that may block.
@@ -230,7 +239,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let written = tokio::task::spawn_blocking(move || {
             let applied = source.applied();
             match store.write(&mut *source, &|| false) {
-                Ok(_) => *newest.lock() = Some(SnapshotFile { store: store.clone(), applied }),
+                Ok(_) => keep_newer(&newest, SnapshotFile { store: store.clone(), applied }),
                 Err(WriteError::Fatal(fatal)) => return Err(io::Error::other(fatal)),
                 // openraft hears of the one that is there already, which changes nothing: the log stays as it is.
                 Err(skipped @ (WriteError::NoSpace | WriteError::Cancelled)) => {

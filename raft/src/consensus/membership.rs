@@ -100,11 +100,27 @@ impl RaftReplicator {
     async fn change(&self, now: &Metrics, changes: Changes, retain: bool) -> Result<u64, AdminError> {
         let seen =
             Precondition::LastMembershipLogId { last_membership_log_id: *now.membership_config.log_id() };
-        match self.engine()?.change_membership_if(changes, retain, [seen]).await {
+        let engine = self.engine()?.clone();
+        // On its own feet: a caller that goes away between the two steps must not leave both majorities needed for ever.
+        let both = tokio::spawn(async move { engine.change_membership_if(changes, retain, [seen]).await });
+        match both.await.map_err(stopped)? {
             Ok(done) => Ok(done.log_id.index),
             Err(RaftError::Fatal(_)) => Err(stopped(())),
             Err(RaftError::APIError(error)) => Err(refusal(now.id, error)),
         }
+    }
+
+    /// Finishes a change that a leader before this one began: until then both its majorities are needed.
+    async fn finish_begun(&self) -> Result<(), AdminError> {
+        let (_, now) = self.leading()?;
+        if now.membership_config.membership().get_joint_config().len() < 2 {
+            return Ok(());
+        }
+        let index = self.change(&now, ChangeMembers::AddVoterIds(BTreeSet::new()), true).await?;
+        let deadline = Instant::now() + self.silence_max();
+        let known = |now: &Metrics| now.membership_config.log_id().is_some_and(|id| id.index >= index);
+        self.wait(deadline, known, || "the change before this one did not end in time; ask again".to_owned())
+            .await
     }
 
     async fn add_learner_inner(&self, id: u64) -> Result<u64, AdminError> {
@@ -118,6 +134,7 @@ impl RaftReplicator {
     }
 
     async fn promote_inner(&self, id: u64, deadline: Instant) -> Result<u64, AdminError> {
+        self.finish_begun().await?;
         let members = membership_of(&self.leading()?.1);
         if members.voters.contains(&id) {
             return Ok(members.index);
@@ -141,6 +158,7 @@ impl RaftReplicator {
 
     /// Takes a vote, and with `retain` keeps the node as a learner.
     async fn drop_voter(&self, id: u64, retain: bool) -> Result<u64, AdminError> {
+        self.finish_begun().await?;
         let (_, now) = self.leading()?;
         let members = membership_of(&now);
         if !members.voters.contains(&id) {

@@ -65,7 +65,7 @@ use log_store::LogStore;
 use machine::Machine;
 use network::{Peers, Receiver, Service};
 use read::Reads;
-use status::{DueByBytes, hint, initial, picture, update};
+use status::{DueByBytes, ended, hint, initial, picture, update};
 use types::{Ops, TypeConfig};
 
 pub use options::{Formation, Options, Timing};
@@ -222,6 +222,9 @@ impl RaftReplicator {
                     let _ = running.engine.trigger().snapshot().await;
                 }
                 if metrics.changed().await.is_err() {
+                    // An engine that is told to stop, or that fails, says so before it ends; one that panics does not.
+                    let silent = metrics.borrow_watched().running_state.is_ok();
+                    status.send_if_modified(|s| silent && ended(s));
                     return;
                 }
             }

@@ -106,7 +106,8 @@ impl Reads {
                 Ok(index)
             };
             let error = match tokio::time::timeout_at(deadline.into(), attempt).await {
-                Ok(Err(error @ (ReplicateError::Unknown | ReplicateError::NotLeader { .. }))) => error,
+                Ok(Err(error @ ReplicateError::Unknown)) => error,
+                // Without a leader, how long to wait is the caller's to say: it knows how long its client does.
                 Ok(settled) => return settled,
                 Err(_) => return Err(ReplicateError::Unknown),
             };
@@ -115,9 +116,7 @@ impl Reads {
             if soon >= deadline {
                 return Err(error);
             }
-            let mut metrics = engine.metrics();
-            metrics.borrow_and_update();
-            if let Ok(Err(_)) = tokio::time::timeout_at(soon.into(), metrics.changed()).await {
+            if tokio::time::timeout_at(soon.into(), another_reign(engine)).await == Ok(false) {
                 return Err(ReplicateError::Stopped);
             }
         }
@@ -136,6 +135,22 @@ impl Reads {
     }
 }
 
+/// Waits for another leader or term; false when the engine is gone. Other news do not count: each attempt makes some.
+async fn another_reign(engine: &Engine) -> bool {
+    let mut metrics = engine.metrics();
+    let before = {
+        let now = metrics.borrow_and_update();
+        (now.current_leader, now.current_term)
+    };
+    while metrics.changed().await.is_ok() {
+        let now = metrics.borrow_and_update();
+        if (now.current_leader, now.current_term) != before {
+            return true;
+        }
+    }
+    false
+}
+
 /// One round of the leader: a quorum confirms that it still leads.
 async fn quorum_round(id: u64, engine: Engine) -> Answer {
     match engine.get_read_linearizer(ReadPolicy::ReadIndex).await {
@@ -144,7 +159,10 @@ async fn quorum_round(id: u64, engine: Engine) -> Answer {
         Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => {
             Err(ReplicateError::NotLeader { leader: hint(id, to.leader_id) })
         }
-        Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => Err(ReplicateError::Unknown),
+        // It leads nobody that could tell whether somebody else leads by now.
+        Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+            Err(ReplicateError::NotLeader { leader: None })
+        }
     }
 }
 
@@ -157,7 +175,9 @@ async fn ask_round(id: u64, engine: Engine, peers: Peers) -> Answer {
     match peers.read_index(leader).await {
         Some(ReadIndex::Index(index)) => Ok(index),
         Some(ReadIndex::NotLeader(other)) => Err(ReplicateError::NotLeader { leader: hint(id, other) }),
-        Some(ReadIndex::Unknown) | None => Err(ReplicateError::Unknown),
+        Some(ReadIndex::Unknown) => Err(ReplicateError::Unknown),
+        // The engine names a leader that is gone until another one is elected.
+        None => Err(ReplicateError::NotLeader { leader: None }),
     }
 }
 

@@ -67,6 +67,14 @@ pub(super) fn update(status: &mut Status, mut next: Status) -> bool {
     changed
 }
 
+/// The engine is gone and never said why; whether that is news.
+pub(super) fn ended(status: &mut Status) -> bool {
+    let news = status.failure.is_none();
+    (status.role, status.leader) = (Role::Follower, None);
+    status.failure.get_or_insert_with(|| "the consensus engine ended without a word".to_owned());
+    news
+}
+
 /// Tells when the log has grown by so many bytes that a snapshot is due before its entries say so.
 pub(super) struct DueByBytes {
     every: u64,
@@ -93,6 +101,17 @@ impl DueByBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_engine_that_ended_without_a_word_is_a_failure_and_leads_nobody() {
+        let mut status = initial(1);
+        (status.role, status.leader) = (Role::Leader, Some(Leader { id: 1, peer: None }));
+        assert!(ended(&mut status) && !ended(&mut status));
+        assert_eq!(
+            (status.role, status.leader.is_some(), status.failure.is_some()),
+            (Role::Follower, false, true)
+        );
+    }
 
     #[test]
     fn a_snapshot_is_due_once_for_each_so_many_bytes_since_the_last_one() {

@@ -144,7 +144,8 @@ pub(crate) async fn serve(wire: Wire, caller: Caller, shared: Arc<Shared>, mut s
     if *stop.borrow() {
         // Closing with unread bytes would reset the connection, and with it answers on their way.
         let _ = writer.shutdown().await;
-        while reader.next(usize::MAX, &pulse).await.is_ok() {}
+        let bytes_max = body_bytes_max(connection.caller.lane);
+        while reader.next(bytes_max, &pulse).await.is_ok() {}
     }
     drop((writer, reader));
     while let Some(ended) = connection.tasks.join_next().await {

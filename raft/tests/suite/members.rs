@@ -147,7 +147,9 @@ async fn the_lead_goes_to_whom_it_is_given_and_a_leader_that_stops_hands_over() 
 
 /// Waits until the leader has not heard of `down` for longer than it has patience.
 async fn until_silent(cluster: &Cluster, down: u64) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
     loop {
+        ticks.tick().await;
         let leader = cluster.leader().await;
         let known = cluster.admin(leader).progress().into_iter().find(|p| p.id == down).unwrap();
         if known.last_contact.is_none_or(|c| c > Duration::from_secs(2)) {

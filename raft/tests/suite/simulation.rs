@@ -26,7 +26,7 @@ use crate::net::{Dice, Net, Trouble, pass};
 
 const STEPS: u64 = 60;
 /// Simulations that run beside each other.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 2;
 
 /// Answered proposals: index and payload.
 type Acknowledged = Arc<Mutex<BTreeMap<u64, String>>>;
@@ -118,7 +118,7 @@ struct Simulation {
 
 fn settings(options: &mut Options) {
     let millis = Duration::from_millis;
-    options.timing = Timing { heartbeat: millis(20), election_min: millis(60), election_max: millis(120) };
+    options.timing = Timing { heartbeat: millis(50), election_min: millis(200), election_max: millis(400) };
     (options.snapshot_entries, options.tail_entries, options.chunk_bytes) = (15, 3, 64);
 }
 

@@ -37,6 +37,9 @@ pub(super) const VERSION: u8 = 1;
 /// Bytes of an entry beside its payload.
 const ENTRY_HEAD_BYTES: usize = 24 + 1 + 4;
 
+/// A body up to this many bytes is copied out of the buffer that it arrived in.
+const COPIED_BYTES_MAX: usize = 16 * 1024;
+
 /// A snapshot file on its way: what it contains, and which bytes exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileId {
@@ -270,6 +273,14 @@ impl Append {
     }
 
     fn decode(whole: &Bytes, fields: &mut Fields<'_>) -> Result<Self, CodecError> {
+        /// A slice keeps the whole buffer that it was read into; the log's cache keeps small bodies for a long time.
+        fn body(whole: &Bytes, bytes: &[u8]) -> Bytes {
+            if bytes.len() > COPIED_BYTES_MAX {
+                whole.slice_ref(bytes)
+            } else {
+                Bytes::copy_from_slice(bytes)
+            }
+        }
         let (vote, before, committed) = (vote(fields)?, some_id(fields)?, some_id(fields)?);
         let count = fields.u32()? as usize;
         // The count is believed only as far as the bytes can bear it out.
@@ -279,7 +290,7 @@ impl Append {
             let kind = PayloadKind::from_number(fields.u8()?)
                 .ok_or(CodecError::Malformed("an unknown kind of entry"))?;
             let len = fields.u32()? as usize;
-            let body = whole.slice_ref(fields.bytes(len)?);
+            let body = body(whole, fields.bytes(len)?);
             entries.push(entry_from_journal(&id, Payload { kind, body })?);
         }
         Ok(Self { vote, before, committed, entries })

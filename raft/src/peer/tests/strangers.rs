@@ -14,7 +14,7 @@ use super::super::wire::{Wire, WireError};
 use super::*;
 
 fn hasty() -> Options {
-    Options { handshake_timeout: Duration::from_millis(300), ..Options::default() }
+    Options { handshake_timeout: Duration::from_millis(1500), ..Options::default() }
 }
 
 /// Sends bytes and returns everything that comes back until the port closes the connection.
