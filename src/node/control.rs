@@ -308,8 +308,11 @@ impl Control {
 
     /// Waits until a member has not answered for [`ALIVE`]; whether it has come to that: it may have died just now.
     async fn falls_silent(&self, id: u64, deadline: Instant) -> bool {
-        let patience = deadline.min(Instant::now() + 2 * ALIVE);
-        while self.pulse.contact(id).is_some_and(|contact| contact.at.elapsed() < ALIVE) {
+        let begun = Instant::now();
+        let patience = deadline.min(begun + 2 * ALIVE);
+        // A leader of a moment ago has heard of nobody yet, which says nothing of them.
+        let since = |id| self.pulse.contact(id).map_or(begun, |contact| contact.at);
+        while since(id).elapsed() < ALIVE {
             if Instant::now() >= patience {
                 return false;
             }
@@ -331,25 +334,61 @@ impl Control {
                 "{node} is alive: stop it first, or use `metad node add` and `metad node remove`"
             )));
         }
+        self.fits_in_place_of(&old, address, deadline).await?;
         let removed = self.remove(node, deadline).await?;
         loop {
             match self.add(address, None, learner, deadline).await {
                 // It ended when it found its old id taken, and whoever looks after it starts it again.
                 Err(ControlError::Unreachable(why)) if Instant::now() + PAUSE >= deadline => {
-                    return Err(ControlError::TimedOut(format!(
-                        "{} is removed, and {why}; then run `metad node add {address}`",
-                        old.card.name
-                    )));
+                    return Err(half_done(&old, address, why));
                 }
                 Err(ControlError::Unreachable(_)) => tokio::time::sleep(PAUSE).await,
                 Ok(mut done) => {
                     done.told = removed.told.into_iter().take(1).chain(done.told).collect();
                     return Ok(done);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(half_done(&old, address, error)),
             }
         }
     }
+
+    /// Looks at the newcomer before anything is removed. One that does not answer yet may come later: it ends when it finds its
+    /// old id taken, and is started again.
+    async fn fits_in_place_of(
+        &self,
+        old: &Member,
+        address: &str,
+        deadline: Instant,
+    ) -> Result<(), ControlError> {
+        let card = match self.candidate(address, None, deadline).await {
+            Ok(card) => card,
+            Err(ControlError::Unreachable(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let book = self.book();
+        let taken = book
+            .members
+            .iter()
+            .find(|m| m.id != old.id && (m.card.peer == card.peer || m.card.name == card.name));
+        match taken {
+            Some(member) => Err(ControlError::Conflict(format!(
+                "the node at {address} has the name or the address of {}, which is a member already",
+                member.card.name
+            ))),
+            None if card.incarnation == old.card.incarnation => {
+                Err(ControlError::Conflict(format!("the node at {address} is {} itself", old.card.name)))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first half of a replacement is done for good, so no error after it may say that nothing was.
+fn half_done(old: &Member, address: &str, why: impl std::fmt::Display) -> ControlError {
+    ControlError::TimedOut(format!(
+        "{} is removed, and {why}; then run `metad node add {address}`",
+        old.card.name
+    ))
 }
 
 /// The log's refusal in the words of people.

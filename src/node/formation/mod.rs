@@ -75,7 +75,8 @@ impl Greeter {
         *self.standing.write() = Some(standing);
     }
 
-    fn answer(&self) -> Option<Answer> {
+    /// What `asker` is told; `None` while there is nothing to say to it yet.
+    fn answer(&self, asker: &str) -> Option<Answer> {
         let standing = self.standing.read().clone()?;
         Some(match standing {
             Standing::Looking(Own { card, peers, chosen: None }) => Answer::Pristine { card, peers },
@@ -86,8 +87,11 @@ impl Greeter {
                 let book = Arc::clone(&book.borrow());
                 if book.is_founded() {
                     Answer::Member { card, cluster_id, members: book.members.clone() }
-                } else {
+                } else if first.iter().any(|member| member.card.peer == asker) {
                     Answer::Chosen { card, cluster_id, first }
+                } else {
+                    // A newcomer would take the list of the first members for a list that differs from its own.
+                    return None;
                 }
             }
         })
@@ -119,8 +123,9 @@ impl PeerService for Greeter {
                 tracing::debug!(%error, "a question that cannot be read");
                 Refusal::NotServed
             })?;
+            let asker = question.card.peer.clone();
             self.meet(question);
-            self.answer().map(|answer| answer.encode()).ok_or(Refusal::NotServed)
+            self.answer(&asker).map(|answer| answer.encode()).ok_or(Refusal::NotServed)
         })
     }
 }
