@@ -32,6 +32,15 @@ def eventually(what: str, condition):
     raise BenchError(f"not in time: {what}")
 
 
+def is_ready(node: Node) -> bool:
+    """A member that waits for the others answers 503."""
+    try:
+        node.request("GET", "/readyz")
+    except BenchError:
+        return False
+    return True
+
+
 class MetadCluster:
     """`size` nodes in mode raft; one node stands alone without peers."""
 
@@ -50,7 +59,7 @@ class MetadCluster:
         try:
             for node in self.nodes:
                 node.start()
-            eventually("a leader that serves", lambda: self.leader())
+            eventually("a cluster that is ready", lambda: all(is_ready(node) for node in self.nodes))
         except BaseException:
             self.__exit__()
             raise
