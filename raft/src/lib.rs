@@ -17,7 +17,7 @@
 //! * [`noop`]: one node, a local journal, no consensus.
 //! * [`peer`]: the transport over sockets.
 //! * [`offline`]: snapshot files, and directories of replicators that do not run.
-//! * [`consensus`]: Raft; today a cluster of one voter.
+//! * [`consensus`]: Raft, from one voter to several members.
 //!
 //! Not here: keys, values, time, clients, doors. Entries are bytes from end to end.
 //! Must always hold: no type of the consensus library leaves this crate, and nothing of metad is known in it.

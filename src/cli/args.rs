@@ -67,7 +67,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub enum Command {
     /// Run a node
     Serve(ServeFlags),
-    /// Show it at work: sample library, node, mount and WebDAV on loopback; Ctrl-C cleans up
+    /// Show it at work: sample library, node and mount on loopback; Ctrl-C cleans up
     Demo(Demo),
     /// Make metadata records from a folder of files and send them to a node
     Scan(Scan),
