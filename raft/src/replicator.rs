@@ -76,6 +76,24 @@ pub struct SnapshotExport {
     pub file: std::fs::File,
 }
 
+impl Status {
+    /// The status of a node that has not started: it follows nobody and holds nothing.
+    pub fn initial(id: u64) -> Self {
+        Self {
+            id,
+            role: Role::Follower,
+            leader: None,
+            term: 0,
+            last_log_index: 0,
+            committed_index: 0,
+            applied_index: 0,
+            snapshot_index: 0,
+            recovered: false,
+            failure: None,
+        }
+    }
+}
+
 /// An ordered, durable log of opaque entries with a state machine behind it.
 ///
 /// Implementations: a local journal for one node, and, for several nodes, Raft.

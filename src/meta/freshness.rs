@@ -77,7 +77,7 @@ fn reign(status: &Status) -> (Option<u64>, u64) {
 mod tests {
     use std::sync::Arc;
 
-    use metad_raft::{Fut, Proposal, Role, StartError, StateMachine};
+    use metad_raft::{Fut, Proposal, StartError, StateMachine};
 
     use super::*;
 
@@ -118,18 +118,7 @@ mod tests {
     }
 
     async fn read_on(looks: bool) -> Result<(), ServiceError> {
-        let status = Status {
-            id: 1,
-            role: Role::Follower,
-            leader: None,
-            term: 0,
-            last_log_index: 0,
-            committed_index: 0,
-            applied_index: 0,
-            snapshot_index: 0,
-            failure: None,
-            recovered: true,
-        };
+        let status = Status { recovered: true, ..Status::initial(1) };
         let log = Leaderless { status: watch::Sender::new(status), looks };
         let deadline = Instant::now() + Duration::from_secs(60);
         let options = ReadOptions { consistency: Consistency::Linearizable, min_index: 0, deadline };

@@ -33,18 +33,7 @@ struct Still(watch::Sender<Status>);
 
 impl Still {
     fn new() -> Self {
-        let status = Status {
-            id: 1,
-            role: Role::Leader,
-            leader: None,
-            term: 0,
-            last_log_index: 0,
-            committed_index: 0,
-            applied_index: 0,
-            snapshot_index: 0,
-            recovered: true,
-            failure: None,
-        };
+        let status = Status { role: Role::Leader, recovered: true, ..Status::initial(1) };
         Self(watch::Sender::new(status))
     }
 }

@@ -65,7 +65,7 @@ use log_store::LogStore;
 use machine::Machine;
 use network::{Peers, Receiver, Service};
 use read::Reads;
-use status::{DueByBytes, ended, hint, initial, picture, update};
+use status::{DueByBytes, ended, hint, picture, update};
 use types::{Ops, TypeConfig};
 
 pub use options::{Formation, Options, Timing};
@@ -99,7 +99,7 @@ impl RaftReplicator {
     /// A replicator that is not started; nothing is opened yet.
     pub fn new(options: Options) -> Self {
         Self {
-            status: watch::Sender::new(initial(options.id)),
+            status: watch::Sender::new(Status::initial(options.id)),
             options,
             running: Arc::default(),
             stopping: tokio::sync::Mutex::new(false),

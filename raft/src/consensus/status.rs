@@ -14,22 +14,6 @@ pub(super) fn hint(id: u64, leader: Option<u64>) -> Option<Leader> {
     leader.filter(|leader| *leader != id).map(|id| Leader { id, peer: None })
 }
 
-/// The status of a node that has not started.
-pub(super) fn initial(id: u64) -> Status {
-    Status {
-        id,
-        role: Role::Follower,
-        leader: None,
-        term: 0,
-        last_log_index: 0,
-        committed_index: 0,
-        applied_index: 0,
-        snapshot_index: 0,
-        recovered: false,
-        failure: None,
-    }
-}
-
 /// The picture that the metrics give. `found` is the end of the log that the start found.
 pub(super) fn picture(now: &RaftMetrics<TypeConfig>, found: Option<u64>) -> Status {
     let applied = now.last_applied.map(|l| l.index);
@@ -104,7 +88,7 @@ mod tests {
 
     #[test]
     fn an_engine_that_ended_without_a_word_is_a_failure_and_leads_nobody() {
-        let mut status = initial(1);
+        let mut status = Status::initial(1);
         (status.role, status.leader) = (Role::Leader, Some(Leader { id: 1, peer: None }));
         assert!(ended(&mut status) && !ended(&mut status));
         assert_eq!(

@@ -90,18 +90,8 @@ struct Inner {
 impl NoOpReplicator {
     /// A replicator that is not started; nothing is opened yet.
     pub fn new(options: Options) -> Self {
-        let status = Status {
-            id: NODE_ID,
-            role: Role::Leader,
-            leader: Some(Leader { id: NODE_ID, peer: None }),
-            term: 0,
-            last_log_index: 0,
-            committed_index: 0,
-            applied_index: 0,
-            snapshot_index: 0,
-            recovered: false,
-            failure: None,
-        };
+        let leader = Some(Leader { id: NODE_ID, peer: None });
+        let status = Status { role: Role::Leader, leader, ..Status::initial(NODE_ID) };
         let inner = Inner {
             options,
             status: watch::Sender::new(status),

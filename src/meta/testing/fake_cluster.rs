@@ -85,7 +85,7 @@ impl Cluster {
     pub fn new(nodes: u64, seed: u64, faults: Faults) -> Arc<Self> {
         let member = |id| Member {
             machine: Arc::new(MetaMachine::open(Box::new(MemoryShelf::default())).unwrap()),
-            status: watch::Sender::new(status(id)),
+            status: watch::Sender::new(Status { recovered: true, ..Status::initial(id) }),
             applying: Mutex::default(),
             service: OnceLock::new(),
         };
@@ -220,21 +220,6 @@ impl Cluster {
         }
         log.entries.push(ops);
         Ok(log.entries.len() as u64)
-    }
-}
-
-fn status(id: u64) -> Status {
-    Status {
-        id,
-        role: Role::Follower,
-        leader: None,
-        term: 0,
-        last_log_index: 0,
-        committed_index: 0,
-        applied_index: 0,
-        snapshot_index: 0,
-        failure: None,
-        recovered: true,
     }
 }
 

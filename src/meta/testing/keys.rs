@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::collections::{self, run_hash, run_set};
 use super::key_promises::{keys, replies};
-use super::{Driver, content};
+use super::{Driver, content, stored};
 use crate::codec::Blob;
 use crate::limits;
 use crate::meta::decimal::Decimal;
@@ -272,11 +272,6 @@ fn run_set_text(state: &mut Model, now: u64, op: &StrOp) -> Result<Response, Rej
     Ok(answer)
 }
 
-/// Keys of the store of one kind.
-fn stored(driver: &Driver, kind: Kind) -> u64 {
-    content(&driver.machine).iter().filter(|(key, _)| key[0] == kind as u8).count() as u64
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
@@ -310,18 +305,18 @@ proptest! {
         prop_assert_eq!(&keys(&driver), &expected);
         prop_assert_eq!(content(&driver.machine), content(&reference.machine));
         prop_assert_eq!(driver.machine.digest(), reference.machine.digest());
-        let expiring = expected.values().filter(|(_, at)| *at != 0).count() as u64;
-        prop_assert_eq!(stored(&driver, Kind::Key), expected.len() as u64);
+        let expiring = expected.values().filter(|(_, at)| *at != 0).count();
+        prop_assert_eq!(stored(&driver, Kind::Key), expected.len());
         prop_assert_eq!(stored(&driver, Kind::Expiry), expiring);
         // Deleted objects are swept away without leaving anything.
         prop_assert_eq!(stored(&driver, Kind::Doomed), 0);
         let long = |held: &Held| match held {
             Held::Text(bytes) if bytes.len() <= limits::INLINE_BYTES => 0,
-            Held::Text(bytes) => bytes.len().div_ceil(limits::CHUNK_BYTES) as u64,
-            Held::Hash(fields) => fields.len() as u64,
-            Held::Set(members) => members.len() as u64,
+            Held::Text(bytes) => bytes.len().div_ceil(limits::CHUNK_BYTES),
+            Held::Hash(fields) => fields.len(),
+            Held::Set(members) => members.len(),
         };
-        let elements: u64 = expected.values().map(|(held, _)| long(held)).sum();
+        let elements: usize = expected.values().map(|(held, _)| long(held)).sum();
         prop_assert_eq!(stored(&driver, Kind::Element), elements);
     }
 }

@@ -127,6 +127,11 @@ fn content(machine: &MetaMachine) -> Vec<(Bytes, Bytes)> {
     }
 }
 
+/// Keys of one kind in a machine's content.
+fn stored(driver: &Driver, kind: layout::Kind) -> usize {
+    content(&driver.machine).iter().filter(|(key, _)| key[0] == kind as u8).count()
+}
+
 fn put(id: &str, properties: &[(&str, &str)]) -> Op {
     let properties =
         properties.iter().map(|(n, v)| (Blob::from(n.to_string()), Blob::from(v.to_string()))).collect();

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::key_promises::replies;
 use super::stream_model::{self as model, Model, run};
-use super::{Driver, content};
+use super::{Driver, content, stored};
 use crate::codec::Blob;
 use crate::meta::group::{self, GroupState};
 use crate::meta::key_op::{ExpireIf, Expiry, KeyOp};
@@ -212,10 +212,6 @@ fn observed_group(pinned: &Pinned<'_>, state: &GroupState) -> model::Group {
 fn elements(stream: &model::Stream) -> usize {
     let groups = stream.groups.values().map(|group| 1 + group.consumers.len() + 2 * group.pending.len());
     stream.entries.len() + groups.sum::<usize>()
-}
-
-fn stored(driver: &Driver, kind: Kind) -> usize {
-    content(&driver.machine).iter().filter(|(key, _)| key[0] == kind as u8).count()
 }
 
 proptest! {
