@@ -5,56 +5,15 @@
 //! Not here: a state machine, so these are the upper bounds of what a node can reach.
 //! Must always hold: each figure comes with the number of entries it was taken from.
 
+mod null;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use metad_raft::noop::{Durability, NoOpReplicator, Options};
-use metad_raft::{
-    Applied, Entry, Fatal, PosixMetadataReplicator, Proposal, SnapshotSink, SnapshotSource, StateMachine,
-};
-use parking_lot::Mutex;
-
-/// A machine that only counts.
-#[derive(Default)]
-struct Null(Mutex<Applied>);
-
-impl StateMachine for Null {
-    fn recovered(&self) -> Result<Option<Applied>, Fatal> {
-        Ok(None)
-    }
-    fn discard(&self) -> Result<(), Fatal> {
-        Ok(())
-    }
-    fn apply(&self, _: &[Entry], upto: &Applied) -> Result<(), Fatal> {
-        *self.0.lock() = upto.clone();
-        Ok(())
-    }
-    fn log_flushed(&self, _: u64) {}
-    fn snapshot(&self) -> Result<Box<dyn SnapshotSource>, Fatal> {
-        Ok(Box::new(Empty(self.0.lock().clone())))
-    }
-    fn install(&self) -> Result<Box<dyn SnapshotSink>, Fatal> {
-        Err(Fatal::new("the bench starts from an empty directory"))
-    }
-    fn digest(&self) -> (u64, [u8; 16]) {
-        (self.0.lock().index, [0; 16])
-    }
-}
-
-struct Empty(Applied);
-
-impl SnapshotSource for Empty {
-    fn applied(&self) -> Applied {
-        self.0.clone()
-    }
-    fn state_hash(&self) -> [u8; 16] {
-        [0; 16]
-    }
-    fn next_block(&mut self) -> Result<Option<Bytes>, Fatal> {
-        Ok(None)
-    }
-}
+use metad_raft::{PosixMetadataReplicator, Proposal};
+use null::Null;
 
 async fn run(log: &Arc<NoOpReplicator>, callers: usize, batch: usize, calls: usize) -> (f64, Vec<Duration>) {
     let started = Instant::now();
