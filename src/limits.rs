@@ -10,6 +10,12 @@ pub const DIGEST_EVERY: u64 = 16;
 pub const DIGESTS_MAX: usize = 256;
 /// Longest name of a node in bytes.
 pub const NODE_NAME_BYTES_MAX: usize = 128;
+/// Requests with a key whose first answers are kept; older ones are forgotten.
+pub const ONCE_KEYS_MAX: u64 = 16_384;
+/// Bytes of such keys and answers that are kept.
+pub const ONCE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Longest `Idempotency-Key` in bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Longest hashId in bytes.
 pub const ID_BYTES_MAX: usize = 512;
 /// Longest property name in bytes.

@@ -19,6 +19,7 @@ use super::body::{self, Properties, Whole};
 use super::error::ApiError;
 use super::guard;
 use super::handles::{App, Door};
+use super::once::{self, Once};
 use super::query::{Freshness, Query, RecordId, check_id, check_property};
 use super::record::counted;
 use super::reply::{self, lossy};
@@ -195,7 +196,7 @@ fn update_op(update: Update<'_>, body: &Bytes) -> Result<Op, ApiError> {
     Ok(Op::Record(RecordOp::Put { id: Blob::from(update.hash_id), properties }))
 }
 
-async fn batch(State(app): State<App>, Whole(body): Whole) -> Result<Response, ApiError> {
+async fn batch(State(app): State<App>, once: Once, Whole(body): Whole) -> Result<Response, ApiError> {
     let batch: Batch<'_> = serde_json::from_slice(&body)
         .map_err(|e| ApiError::bad("invalid_json", format!("invalid JSON body: {e}")))?;
     let mut results = Vec::new();
@@ -211,15 +212,11 @@ async fn batch(State(app): State<App>, Whole(body): Whole) -> Result<Response, A
             Err(e) => results.push(json!({"hashId": hash, "status": "error", "error": e.message()})),
         }
     }
-    let mut index = app.applied();
-    if !ops.is_empty() {
-        let written = app.service.write(ops, app.write_options()).await?;
-        index = written.index;
-        for (place, outcome) in places.into_iter().zip(written.responses) {
-            if let Outcome::Rejected(reject) = outcome {
-                results[place]["status"] = json!("error");
-                results[place]["error"] = json!(reject.to_string());
-            }
+    let (outcomes, at) = once::write(&app, &once, ops).await?;
+    for (place, outcome) in places.into_iter().zip(outcomes) {
+        if let Outcome::Rejected(reject) = outcome {
+            results[place]["status"] = json!("error");
+            results[place]["error"] = json!(reject.to_string());
         }
     }
     let errors = results.iter().filter(|r| r["status"] == "error").count();
@@ -230,15 +227,13 @@ async fn batch(State(app): State<App>, Whole(body): Whole) -> Result<Response, A
         "errors": errors,
         "results": results,
     });
-    Ok(reply::ok_at(index, &body))
+    Ok(reply::ok_at(at, &body))
 }
 
-async fn clear(State(app): State<App>) -> Result<Response, ApiError> {
-    // Clearing is one step of constant cost that counts nothing: the number is that of the moment before.
-    let before = app.service.totals().records;
-    let (_, index) = guard::write(&app, Op::Record(RecordOp::Clear)).await?;
-    let body = json!({"status": "ok", "message": "all metadata cleared", "deletedCount": before});
-    Ok(reply::ok_at(index, &body))
+async fn clear(State(app): State<App>, once: Once) -> Result<Response, ApiError> {
+    let (outcome, at) = guard::write(&app, &once, Op::Record(RecordOp::Clear)).await?;
+    let body = json!({"status": "ok", "message": "all metadata cleared", "deletedCount": counted(&outcome)});
+    Ok(reply::ok_at(at, &body))
 }
 
 async fn get(
@@ -253,18 +248,23 @@ async fn get(
     Ok(reply::ok_at(index, &json!({"hashId": id.0, "metadata": metadata})))
 }
 
-async fn put(State(app): State<App>, id: RecordId, Whole(body): Whole) -> Result<Response, ApiError> {
+async fn put(
+    State(app): State<App>,
+    id: RecordId,
+    once: Once,
+    Whole(body): Whole,
+) -> Result<Response, ApiError> {
     let properties = stored(Properties::parse(&body)?, &body)?;
     let op = Op::Record(RecordOp::Put { id: id.bytes().into(), properties });
-    let (_, index) = guard::write(&app, op).await?;
-    Ok(reply::ok_at(index, &json!({"status": "ok", "hashId": id.0, "message": "metadata updated"})))
+    let (_, at) = guard::write(&app, &once, op).await?;
+    Ok(reply::ok_at(at, &json!({"status": "ok", "hashId": id.0, "message": "metadata updated"})))
 }
 
-async fn delete(State(app): State<App>, id: RecordId) -> Result<Response, ApiError> {
+async fn delete(State(app): State<App>, id: RecordId, once: Once) -> Result<Response, ApiError> {
     let op = Op::Record(RecordOp::Delete { id: id.bytes().into() });
-    let (outcome, index) = guard::write(&app, op).await?;
+    let (outcome, at) = guard::write(&app, &once, op).await?;
     let body = json!({"status": "ok", "hashId": id.0, "deletedKeys": counted(&outcome)});
-    Ok(reply::ok_at(index, &body))
+    Ok(reply::ok_at(at, &body))
 }
 
 /// The property named in the query.
@@ -291,14 +291,16 @@ async fn put_property(
     State(app): State<App>,
     id: RecordId,
     query: Query,
+    once: Once,
     body::SingleValue(value): body::SingleValue,
 ) -> Result<Response, ApiError> {
     let name = property_name(&query)?;
-    let mut index = app.applied();
-    if name != NOT_STORED {
+    let at = if name == NOT_STORED {
+        once::write(&app, &once, Vec::new()).await?.1
+    } else {
         let properties = vec![(Blob::from(name.clone()), value.into())];
         let op = Op::Record(RecordOp::Put { id: id.bytes().into(), properties });
-        (_, index) = guard::write(&app, op).await?;
-    }
-    Ok(reply::ok_at(index, &json!({"status": "ok", "hashId": id.0, "property": name})))
+        guard::write(&app, &once, op).await?.1
+    };
+    Ok(reply::ok_at(at, &json!({"status": "ok", "hashId": id.0, "property": name})))
 }

@@ -14,11 +14,14 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::reply;
+use super::reply::{self, At, META_INDEX, REPLAYED};
 use crate::meta::cluster::ClusterReject;
 use crate::meta::response::Reject;
 use crate::meta::service::{AppliedState, ServiceError};
 use crate::vfs::FsError;
+
+/// Code of a key that belongs to another request.
+const KEY_REUSED: &str = "idempotency_key_reused";
 
 /// A refusal on its way out.
 #[derive(Clone, Debug)]
@@ -76,6 +79,12 @@ impl ApiError {
         self
     }
 
+    /// The refusal stands in the log.
+    pub fn at(self, place: At) -> Self {
+        let refusal = self.header(META_INDEX, HeaderValue::from(place.index));
+        if place.replayed { refusal.header(REPLAYED, HeaderValue::from_static("true")) } else { refusal }
+    }
+
     /// Whether it was done is unknown.
     pub fn in_doubt(mut self) -> Self {
         self.applied = AppliedState::Unknown;
@@ -96,6 +105,11 @@ impl ApiError {
             self.message = format!("{}; {records} records were written before", self.message);
         }
         self
+    }
+
+    /// Its key belongs to another request.
+    pub fn is_of_another_request(&self) -> bool {
+        self.code == KEY_REUSED
     }
 
     /// The text.
@@ -163,6 +177,7 @@ impl From<Reject> for ApiError {
             Reject::AddedBelowLength => Self::bad("stream_length", text),
             Reject::BusyGroup => Self::new(StatusCode::CONFLICT, "busy_group", text),
             Reject::NoGroup { .. } => Self::not_found(text),
+            Reject::KeyReused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, KEY_REUSED, text),
             Reject::TooLong { .. } | Reject::TooManyElements { .. } => Self::too_large("too_large", text),
         }
     }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::body::{self, Whole};
 use super::error::{ApiError, FuseError};
 use super::handles::{App, Door};
+use super::once::Once;
 use super::reply::{self, lossy};
 use super::routes::Group;
 use super::rules;
@@ -46,7 +47,8 @@ fn reasons(errors: &RuleErrors) -> Vec<String> {
     errors.0.iter().map(ToString::to_string).collect()
 }
 
-async fn put(State(app): State<App>, Whole(body): Whole) -> Answer {
+async fn put(State(app): State<App>, once: Result<Once, ApiError>, Whole(body): Whole) -> Answer {
+    let once = once?;
     #[derive(Deserialize)]
     struct ConfigBody {
         config: Value,
@@ -59,8 +61,8 @@ async fn put(State(app): State<App>, Whole(body): Whole) -> Answer {
             Ok(reply::json(StatusCode::BAD_REQUEST, &body))
         }
         Ok(parsed) => {
-            let index = rules::set(&app, text.into(), &parsed).await?;
-            Ok(reply::ok_at(index, &json!({"success": true, "refreshed": true})))
+            let at = rules::set(&app, &once, text.into(), &parsed).await?;
+            Ok(reply::ok_at(at, &json!({"success": true, "refreshed": true})))
         }
     }
 }

@@ -22,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
 use super::handles::App;
+use super::once;
 use super::query::percent_decode;
 use super::reply::{META_INDEX, META_NODE};
 use super::routes;
@@ -34,7 +35,8 @@ const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
      If-Unmodified-Since, Last-Event-ID, Idempotency-Key, Cache-Control",
 );
 const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static(
-    "X-Meta-Index, X-Meta-Node, ETag, Last-Modified, Accept-Ranges, Content-Range, Retry-After, Allow",
+    "X-Meta-Index, X-Meta-Node, ETag, Last-Modified, Accept-Ranges, Content-Range, Retry-After, Allow, \
+     Idempotency-Replayed",
 );
 
 /// The paths that pages of other origins cannot call.
@@ -42,6 +44,12 @@ static GUARDED: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
     let documented = routes::documented().into_iter();
     let guarded = documented.filter(|r| ["cluster", "transfer"].contains(&r.group) || r.path == "/v1/doctor");
     guarded.map(|route| route.path).collect()
+});
+
+/// The paths where the cluster is changed.
+static CHANGES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
+    let documented = routes::documented().into_iter();
+    documented.filter(|route| route.group == "cluster").map(|route| route.path).collect()
 });
 
 /// Runs one request.
@@ -106,7 +114,8 @@ async fn answer(app: &App, request: Request, next: Next) -> Response {
     let applied = app.applied();
     let path = request.extensions().get::<MatchedPath>();
     let guarded = path.is_some_and(|path| GUARDED.contains(path.as_str()));
-    let mut response = match check(request.uri(), request.method(), request.headers()) {
+    let is_change = path.is_some_and(|path| CHANGES.contains(path.as_str())) && !request.method().is_safe();
+    let mut response = match check(request.uri(), is_change, request.headers()) {
         Err(refusal) => refusal.into_response(),
         Ok(()) if guarded && is_foreign(request.headers()) => foreign_origin().into_response(),
         Ok(()) if request.method() == Method::OPTIONS => preflight(),
@@ -128,18 +137,14 @@ fn node_name(name: &str) -> HeaderValue {
     HeaderValue::try_from(visible).expect("visible ASCII is legal in a header")
 }
 
-fn check(uri: &Uri, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+fn check(uri: &Uri, is_change: bool, headers: &HeaderMap) -> Result<(), ApiError> {
     let target = uri.path_and_query().map_or("", |p| p.as_str());
     if target.len() > HTTP_TARGET_BYTES_MAX {
         let text = format!("the URL has {} bytes, more than {HTTP_TARGET_BYTES_MAX}", target.len());
         return Err(ApiError::new(StatusCode::URI_TOO_LONG, "url_too_long", text));
     }
     percent_decode(uri.path())?;
-    if headers.contains_key("idempotency-key") && !method.is_safe() {
-        let text = "Idempotency-Key is not supported by this version; send the request without it";
-        return Err(ApiError::bad("idempotency_not_supported", text));
-    }
-    Ok(())
+    if is_change { once::refuse(headers) } else { Ok(()) }
 }
 
 /// Whether a page of another origin sent it. Programs send no `Origin`.

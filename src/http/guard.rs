@@ -13,6 +13,8 @@ use bytes::Bytes;
 
 use super::error::ApiError;
 use super::handles::{App, Handles};
+use super::once::{self, Once};
+use super::reply::At;
 use super::tags::{Tag, Tags};
 use crate::meta::op::{Guard, Op};
 use crate::meta::response::Response;
@@ -57,39 +59,35 @@ pub(super) fn is_known(headers: &HeaderMap, current: u64) -> bool {
     Tags::of(headers, &IF_NONE_MATCH).is_some_and(|tags| tags.match_weakly(&current.to_string()))
 }
 
-/// Writes one operation without a precondition: its response and the index of its entry.
-pub(super) async fn write(app: &Handles, op: Op) -> Result<(Response, u64), ApiError> {
-    let written = app.service.write(vec![op], app.write_options()).await?;
-    let response = written.responses.into_iter().next().unwrap_or(Response::Nil);
-    match response {
-        Response::Rejected(reject) => Err(reject.into()),
-        response => Ok((response, written.index)),
+/// Writes one operation without a precondition: its response and where it stands.
+pub(super) async fn write(app: &Handles, once: &Once, op: Op) -> Result<(Response, At), ApiError> {
+    let (responses, at) = once::write(app, once, vec![op]).await?;
+    match responses.into_iter().next().unwrap_or(Response::Nil) {
+        Response::Rejected(reject) => Err(ApiError::from(reject).at(at)),
+        response => Ok((response, at)),
     }
 }
 
 /// Writes one operation on a record under a precondition.
 pub(super) async fn write_if(
     app: &Handles,
+    once: &Once,
     id: Bytes,
     precondition: Precondition,
     op: Op,
-) -> Result<(Response, u64), ApiError> {
-    match precondition {
-        Precondition::None => write(app, op).await,
-        Precondition::Absent => guarded(app, Guard::RecordAbsent { id: id.into() }, op).await,
-        Precondition::Versions(versions) => {
-            guarded(app, Guard::RecordVersion { id: id.into(), versions }, op).await
-        }
-        Precondition::Present => guarded(app, Guard::RecordPresent { id: id.into() }, op).await,
-    }
-}
-
-async fn guarded(app: &Handles, guard: Guard, op: Op) -> Result<(Response, u64), ApiError> {
-    match write(app, Op::Atomic { guards: vec![guard], ops: vec![op] }).await? {
-        (Response::List(mut inner), index) => match inner.pop() {
-            Some(Response::Rejected(reject)) => Err(reject.into()),
-            Some(response) => Ok((response, index)),
-            None => Ok((Response::Done, index)),
+) -> Result<(Response, At), ApiError> {
+    let id = id.into();
+    let guard = match precondition {
+        Precondition::None => return write(app, once, op).await,
+        Precondition::Absent => Guard::RecordAbsent { id },
+        Precondition::Versions(versions) => Guard::RecordVersion { id, versions },
+        Precondition::Present => Guard::RecordPresent { id },
+    };
+    match write(app, once, Op::Atomic { guards: vec![guard], ops: vec![op] }).await? {
+        (Response::List(mut inner), at) => match inner.pop() {
+            Some(Response::Rejected(reject)) => Err(ApiError::from(reject).at(at)),
+            Some(response) => Ok((response, at)),
+            None => Ok((Response::Done, at)),
         },
         other => Ok(other),
     }

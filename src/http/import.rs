@@ -27,12 +27,13 @@ use super::body::next_piece;
 use super::error::ApiError;
 use super::handles::App;
 use super::line::{Lines, ParsedLine, parse_line};
-use super::reply;
+use super::once::{Once, Part};
+use super::reply::{self, At};
 use super::routes::Group;
 use crate::limits::{IMPORT_BATCH_BYTES, IMPORT_BATCH_PROPERTIES, IMPORT_ERRORS_MAX, IMPORT_IN_FLIGHT_MAX};
 use crate::meta::op::{Op, RecordOp};
 use crate::meta::response::Response as Outcome;
-use crate::meta::service::{ServiceError, Written};
+use crate::meta::service::ServiceError;
 
 /// Pause before a hand-over is offered again to a node that was too busy for it.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
@@ -68,7 +69,7 @@ impl Batch {
 /// What came of a hand-over.
 struct Settled {
     lines: Vec<(u64, u64)>,
-    result: Result<Written, ServiceError>,
+    result: Result<(Vec<Outcome>, At), ApiError>,
 }
 
 type InFlight = Pin<Box<dyn Future<Output = Settled> + Send>>;
@@ -80,6 +81,10 @@ struct Tally {
     properties: u64,
     failed: u64,
     index: u64,
+    /// Everything was answered again, nothing was written.
+    replayed: bool,
+    /// A part that belongs to another request with the same key.
+    foreign: Option<ApiError>,
     /// The first refusals by line number.
     errors: BTreeMap<u64, String>,
 }
@@ -95,9 +100,10 @@ impl Tally {
 
     fn settle(&mut self, settled: Settled) {
         match settled.result {
-            Ok(written) => {
-                self.index = self.index.max(written.index);
-                for ((line, properties), outcome) in settled.lines.into_iter().zip(written.responses) {
+            Ok((outcomes, at)) => {
+                self.index = self.index.max(at.index);
+                self.replayed &= at.replayed;
+                for ((line, properties), outcome) in settled.lines.into_iter().zip(outcomes) {
                     match outcome {
                         Outcome::Rejected(reject) => self.refuse(line, reject.to_string()),
                         _ => {
@@ -107,9 +113,10 @@ impl Tally {
                     }
                 }
             }
+            Err(e) if e.is_of_another_request() => self.foreign = Some(e),
             Err(e) => {
                 for (line, _) in settled.lines {
-                    self.refuse(line, e.to_string());
+                    self.refuse(line, e.message().to_owned());
                 }
             }
         }
@@ -119,7 +126,7 @@ impl Tally {
         let errors: Vec<_> =
             self.errors.iter().map(|(line, message)| json!({"line": line, "message": message})).collect();
         reply::ok_at(
-            self.index,
+            At { index: self.index, replayed: self.replayed },
             &json!({
                 "imported": self.imported,
                 "properties": self.properties,
@@ -134,21 +141,28 @@ impl Tally {
 /// An import on its way.
 struct Import {
     app: App,
+    once: Once,
+    /// Number of the next part.
+    part: u32,
     batch: Batch,
     in_flight: FuturesUnordered<InFlight>,
     tally: Tally,
 }
 
-async fn import(State(app): State<App>, body: Body) -> Result<Response, ApiError> {
-    let tally = Tally { index: app.applied(), ..Tally::default() };
+async fn import(State(app): State<App>, once: Once, body: Body) -> Result<Response, ApiError> {
+    let index = if once.is_asked() { 0 } else { app.applied() };
+    let tally = Tally { index, replayed: once.is_asked(), ..Tally::default() };
     let in_flight = FuturesUnordered::new();
-    let mut import = Import { app, batch: Batch::default(), in_flight, tally };
+    let mut import = Import { app, once, part: 0, batch: Batch::default(), in_flight, tally };
     let broken = import.read(body).await.err();
-    import.hand_over().await;
+    // A body that broke off comes again, whole, with its key: the part that it broke off in must not be taken for that one.
+    if broken.is_none() || !import.once.is_asked() {
+        import.hand_over(true).await;
+    }
     while let Some(settled) = import.in_flight.next().await {
         import.tally.settle(settled);
     }
-    match broken {
+    match broken.or(import.tally.foreign.take()) {
         None => Ok(import.tally.answer()),
         Some(refusal) => Err(refusal.after_writes(import.tally.imported)),
     }
@@ -174,26 +188,31 @@ impl Import {
     async fn line(&mut self, number: u64, line: Result<bytes::Bytes, String>) {
         let bytes = line.as_ref().map_or(0, bytes::Bytes::len);
         match line.and_then(|line| parse_line(&line)) {
-            Ok(parsed) => self.batch.add(number, parsed, bytes),
+            Ok(parsed) => {
+                // Only now is it known that the part before is not the last one.
+                if self.batch.is_full() {
+                    self.hand_over(false).await;
+                }
+                self.batch.add(number, parsed, bytes);
+            }
             Err(message) => self.tally.refuse(number, message),
-        }
-        if self.batch.is_full() {
-            self.hand_over().await;
         }
     }
 
     /// Starts the write of the current batch, once fewer than the limit are in flight.
-    async fn hand_over(&mut self) {
+    async fn hand_over(&mut self, last: bool) {
         let batch = std::mem::take(&mut self.batch);
-        if batch.ops.is_empty() {
+        if self.tally.foreign.is_some() || (batch.ops.is_empty() && !self.once.is_asked()) {
             return;
         }
+        let part = Part { number: self.part, last };
+        self.part += 1;
         while self.in_flight.len() >= IMPORT_IN_FLIGHT_MAX {
             if let Some(settled) = self.in_flight.next().await {
                 self.tally.settle(settled);
             }
         }
-        let mut write: InFlight = Box::pin(write(self.app.clone(), batch));
+        let mut write: InFlight = Box::pin(write(self.app.clone(), self.once.clone(), part, batch));
         // The first poll hands the operations over; doing it here keeps hand-overs in the order of the lines.
         match poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await {
             Poll::Ready(settled) => self.tally.settle(settled),
@@ -203,13 +222,15 @@ impl Import {
 }
 
 /// Writes a batch; a node that is too busy is asked again until the request's deadline.
-async fn write(app: App, batch: Batch) -> Settled {
+async fn write(app: App, once: Once, part: Part, batch: Batch) -> Settled {
     let options = app.write_options();
+    let (count, ops) = (batch.ops.len(), once.wrap(part, batch.ops));
     loop {
         // Operations share the memory of their lines: the copy is a list of pointers.
-        let result = app.service.write(batch.ops.clone(), options).await;
+        let result = app.service.write(ops.clone(), options).await;
         let is_busy = matches!(result, Err(ServiceError::Busy));
         if !is_busy || std::time::Instant::now() + BUSY_PAUSE >= options.deadline {
+            let result = result.map_err(ApiError::from).and_then(|written| once.unwrap(count, written));
             return Settled { lines: batch.lines, result };
         }
         tokio::time::sleep(BUSY_PAUSE).await;

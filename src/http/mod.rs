@@ -31,6 +31,7 @@ mod health;
 mod import;
 mod kv;
 mod line;
+mod once;
 mod openapi;
 mod options;
 mod property;

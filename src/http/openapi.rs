@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::reply;
 use super::routes::{Group, RouteDoc, documented};
+use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 
 pub(super) fn routes() -> Group {
     Group::new("operations").get("/openapi.json", "This description.", serve)
@@ -46,6 +47,8 @@ fn operation(doc: &RouteDoc) -> Value {
             json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
         })
         .collect();
+    let key = (doc.method != "GET" && doc.group != "cluster").then(idempotency_key);
+    let parameters: Vec<Value> = parameters.into_iter().chain(key).collect();
     json!({
         "tags": [doc.group],
         "summary": doc.summary,
@@ -57,6 +60,17 @@ fn operation(doc: &RouteDoc) -> Value {
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
             },
         },
+    })
+}
+
+fn idempotency_key() -> Value {
+    json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": false,
+        "description": "Of a write: the same request with the same key again is not applied again; it gets the first \
+            answer, with Idempotency-Replayed: true. Another request with the key is refused with 422.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_BYTES_MAX},
     })
 }
 

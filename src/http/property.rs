@@ -16,6 +16,7 @@ use super::body::SingleValue;
 use super::error::ApiError;
 use super::guard::{self, Precondition};
 use super::handles::App;
+use super::once::Once;
 use super::query::{Freshness, PropertyName, RecordId, check_property};
 use super::record::counted;
 use super::reply;
@@ -54,11 +55,12 @@ async fn put(
     id: RecordId,
     PropertyName(name): PropertyName,
     precondition: Precondition,
+    once: Once,
     SingleValue(value): SingleValue,
 ) -> Result<Response, ApiError> {
     let properties = vec![(Bytes::copy_from_slice(name.as_bytes()).into(), value.into())];
     let op = Op::Record(RecordOp::Put { id: id.bytes().into(), properties });
-    let (_, index) = guard::write_if(&app, id.bytes(), precondition, op).await?;
+    let (_, index) = guard::write_if(&app, &once, id.bytes(), precondition, op).await?;
     Ok(reply::ok_at(index, &json!({"success": true, "hashId": id.0, "property": name})))
 }
 
@@ -67,10 +69,11 @@ async fn delete(
     id: RecordId,
     PropertyName(name): PropertyName,
     precondition: Precondition,
+    once: Once,
 ) -> Result<Response, ApiError> {
     let properties = vec![Bytes::copy_from_slice(name.as_bytes()).into()];
     let op = Op::Record(RecordOp::Remove { id: id.bytes().into(), properties });
-    let (_, index) = guard::write_if(&app, id.bytes(), precondition, op).await?;
+    let (_, index) = guard::write_if(&app, &once, id.bytes(), precondition, op).await?;
     Ok(reply::ok_at(index, &json!({"success": true, "hashId": id.0, "property": name})))
 }
 
@@ -79,6 +82,7 @@ async fn add(
     id: RecordId,
     PropertyName(name): PropertyName,
     precondition: Precondition,
+    once: Once,
     SingleValue(value): SingleValue,
 ) -> Result<Response, ApiError> {
     let name = name.strip_prefix("_add/").unwrap_or_default();
@@ -94,7 +98,7 @@ async fn add(
     }
     let property = Bytes::copy_from_slice(name.as_bytes()).into();
     let op = Op::Record(RecordOp::AddMember { id: id.bytes().into(), property, member: value.into() });
-    let (outcome, index) = guard::write_if(&app, id.bytes(), precondition, op).await?;
+    let (outcome, index) = guard::write_if(&app, &once, id.bytes(), precondition, op).await?;
     let added = counted(&outcome) > 0;
     Ok(reply::ok_at(index, &json!({"success": true, "hashId": id.0, "property": name, "added": added})))
 }

@@ -17,8 +17,9 @@ use super::body::{Properties, Whole};
 use super::error::ApiError;
 use super::guard::{self, Precondition};
 use super::handles::{App, Handles};
+use super::once::{self, Once};
 use super::query::{Freshness, RecordId};
-use super::reply::{self, lossy};
+use super::reply::{self, At, lossy};
 use super::routes::Group;
 use crate::meta::op::{Op, RecordOp};
 use crate::meta::response::Response as Outcome;
@@ -94,16 +95,18 @@ async fn merge(
     app: &Handles,
     id: &RecordId,
     precondition: Precondition,
+    once: &Once,
     body: Bytes,
-) -> Result<(usize, u64), ApiError> {
+) -> Result<(usize, At), ApiError> {
     let properties = Properties::parse(&body)?.into_blobs(&body)?;
     let count = properties.len();
     if count == 0 && precondition == Precondition::None {
-        // Nothing to write is a success without an entry in the log, and without one in the index.
-        return Ok((0, app.applied()));
+        // Nothing to write is a success without an entry in the index.
+        let (_, at) = once::write(app, once, Vec::new()).await?;
+        return Ok((0, at));
     }
     let put = Op::Record(RecordOp::Put { id: id.bytes().into(), properties });
-    let (_, index) = guard::write_if(app, id.bytes(), precondition, put).await?;
+    let (_, index) = guard::write_if(app, once, id.bytes(), precondition, put).await?;
     Ok((count, index))
 }
 
@@ -111,9 +114,10 @@ async fn put(
     State(app): State<App>,
     id: RecordId,
     precondition: Precondition,
+    once: Once,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
-    let (_, index) = merge(&app, &id, precondition, body).await?;
+    let (_, index) = merge(&app, &id, precondition, &once, body).await?;
     Ok(reply::ok_at(index, &json!({"success": true, "hashId": id.0})))
 }
 
@@ -121,9 +125,10 @@ async fn patch(
     State(app): State<App>,
     id: RecordId,
     precondition: Precondition,
+    once: Once,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
-    let (updated, index) = merge(&app, &id, precondition, body).await?;
+    let (updated, index) = merge(&app, &id, precondition, &once, body).await?;
     Ok(reply::ok_at(index, &json!({"success": true, "hashId": id.0, "updated": updated})))
 }
 
@@ -131,9 +136,10 @@ async fn delete(
     State(app): State<App>,
     id: RecordId,
     precondition: Precondition,
+    once: Once,
 ) -> Result<Response, ApiError> {
     let op = Op::Record(RecordOp::Delete { id: id.bytes().into() });
-    let (outcome, index) = guard::write_if(&app, id.bytes(), precondition, op).await?;
+    let (outcome, index) = guard::write_if(&app, &once, id.bytes(), precondition, op).await?;
     let deleted = counted(&outcome);
     Ok(reply::ok_at(index, &json!({"success": true, "hashId": id.0, "deleted": deleted})))
 }
@@ -144,6 +150,6 @@ pub(super) fn counted(outcome: &Outcome) -> i64 {
         Outcome::Count(n) => *n,
         Outcome::Flag(flag) => i64::from(*flag),
         Outcome::Done | Outcome::Value(_) | Outcome::Nil | Outcome::List(_) | Outcome::Rejected(_) => 0,
-        Outcome::Id(_) | Outcome::Ids(_) | Outcome::Entries(_) => 0,
+        Outcome::Id(_) | Outcome::Ids(_) | Outcome::Entries(_) | Outcome::Once { .. } => 0,
     }
 }

@@ -15,6 +15,23 @@ use crate::meta::service::Read;
 pub(super) const META_INDEX: HeaderName = HeaderName::from_static("x-meta-index");
 /// Name of the node that answered.
 pub(super) const META_NODE: HeaderName = HeaderName::from_static("x-meta-node");
+/// There, and `true`, when a write is answered again.
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Where in the log an answer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct At {
+    /// Applied index that it reflects; of a write, the index of its entry.
+    pub index: u64,
+    /// The write had been applied before, by an equal request with the same key.
+    pub replayed: bool,
+}
+
+impl From<u64> for At {
+    fn from(index: u64) -> Self {
+        Self { index, replayed: false }
+    }
+}
 
 /// A JSON answer.
 pub(super) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response {
@@ -28,9 +45,9 @@ pub(super) fn ok<T: Serialize + ?Sized>(body: &T) -> Response {
     json(StatusCode::OK, body)
 }
 
-/// A JSON answer with 200 that reflects `index`.
-pub(super) fn ok_at<T: Serialize + ?Sized>(index: u64, body: &T) -> Response {
-    at(index, ok(body))
+/// A JSON answer with 200 that reflects an index.
+pub(super) fn ok_at<T: Serialize + ?Sized>(place: impl Into<At>, body: &T) -> Response {
+    at(place, ok(body))
 }
 
 /// An answer of any type.
@@ -47,8 +64,12 @@ pub(super) fn text(bytes: impl Into<Bytes>) -> Response {
 }
 
 /// Marks an answer with the index that it reflects.
-pub(super) fn at(index: u64, mut response: Response) -> Response {
+pub(super) fn at(place: impl Into<At>, mut response: Response) -> Response {
+    let At { index, replayed } = place.into();
     response.headers_mut().insert(META_INDEX, HeaderValue::from(index));
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
     response
 }
 

@@ -14,8 +14,9 @@ use super::body::Whole;
 use super::error::ApiError;
 use super::guard;
 use super::handles::{App, Door};
+use super::once::Once;
 use super::query::RecordId;
-use super::reply;
+use super::reply::{self, At};
 use super::routes::Group;
 use super::story;
 use crate::codec::Blob;
@@ -45,16 +46,16 @@ fn text(body: &[u8]) -> Result<&str, ApiError> {
         .map_err(|e| ApiError::bad("invalid_rules", format!("the rules are not UTF-8: {e}")))
 }
 
-/// Proposes rules that were parsed from `text`: the index of their entry.
-pub(super) async fn set(app: &Door, text: Blob, rules: &RuleSet) -> Result<u64, ApiError> {
-    let (_, index) = guard::write(app, rules.set_operation(text)).await?;
-    Ok(index)
+/// Proposes rules that were parsed from `text`: where their entry is.
+pub(super) async fn set(app: &Door, once: &Once, text: Blob, rules: &RuleSet) -> Result<At, ApiError> {
+    let (_, at) = guard::write(app, once, rules.set_operation(text)).await?;
+    Ok(at)
 }
 
-async fn put(State(app): State<App>, Whole(body): Whole) -> Result<Response, ApiError> {
+async fn put(State(app): State<App>, once: Once, Whole(body): Whole) -> Result<Response, ApiError> {
     let rules = RuleSet::parse(text(&body)?).map_err(|e| ApiError::bad("invalid_rules", e.to_string()))?;
-    let index = set(&app, body.into(), &rules).await?;
-    Ok(reply::ok_at(index, &json!({"success": true, "warnings": messages(rules.warnings())})))
+    let at = set(&app, &once, body.into(), &rules).await?;
+    Ok(reply::ok_at(at, &json!({"success": true, "warnings": messages(rules.warnings())})))
 }
 
 fn messages(errors: &[RuleError]) -> Vec<Value> {

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! 00 LOCAL      00 01                                     checkpoint of this node: not content, not hashed
-//! 01 SYSTEM     01 01 counters · 01 02 rules · 01 03 key counters · 01 04 book
+//! 01 SYSTEM     01 01 counters · 01 02 rules · 01 03 key counters · 01 04 book · 01 05 line of request keys
 //! 02 SESSION    02 | node u64                             replies and acknowledged sequence numbers of a node's doors
+//! 03 ONCE       03 00 | key · 03 01 | number u64          answers to requests with a key, and those keys in order
 //! 10 RECORD     10 | gen u32 | slot u64 | id              header and properties of one file
 //! 11 CHUNK      11 | gen u32 | slot u64 | id len u16 | id | property len u16 | property | chunk u32
 //! 12 TAIL       12 | gen u32 | ms u64 | seq u64           a block of events, one per log entry, by its first id
@@ -33,6 +34,8 @@ pub enum Kind {
     System = 0x01,
     /// One node's door session.
     Session = 0x02,
+    /// What is kept of requests with a key.
+    Once = 0x03,
     /// A record.
     Record = 0x10,
     /// A piece of a long value.
@@ -63,6 +66,9 @@ pub const KEY_COUNTERS: &[u8] = &[Kind::System as u8, 3];
 /// Key of the cluster's book of members.
 pub const BOOK: &[u8] = &[Kind::System as u8, 4];
 
+/// Key of the line of request keys.
+pub const ONCE_LINE: &[u8] = &[Kind::System as u8, 5];
+
 /// Whether a key belongs to the replicated content of generation `generation` (or to no generation).
 pub fn is_content(key: &[u8], generation: u32) -> bool {
     match key.first() {
@@ -79,6 +85,24 @@ pub fn session(node: u64) -> Bytes {
     key.put_u8(Kind::Session as u8);
     key.put_u64(node);
     key.freeze()
+}
+
+/// Key of what is kept of a request with a key.
+pub fn once(key: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(2 + key.len());
+    out.put_u8(Kind::Once as u8);
+    out.put_u8(0);
+    out.put_slice(key);
+    out.freeze()
+}
+
+/// Key of a place in the line of request keys.
+pub fn once_place(number: u64) -> Bytes {
+    let mut out = BytesMut::with_capacity(10);
+    out.put_u8(Kind::Once as u8);
+    out.put_u8(1);
+    out.put_u64(number);
+    out.freeze()
 }
 
 /// The slot of a record's id: its place in the order of SCAN. Never 0, which is SCAN's beginning and end.

@@ -31,6 +31,7 @@ pub mod layout;
 pub mod log_service;
 pub mod machine;
 pub mod object;
+pub mod once;
 pub mod op;
 mod packer;
 pub mod pin;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::cluster::ClusterOp;
 use super::collection_op::{HashOp, SetOp};
 use super::key_op::{KeyOp, StrOp};
+use super::once::RequestHash;
 use super::pin::LinkPin;
 use super::stream_op::{GroupOp, StreamOp};
 use crate::codec::Blob;
@@ -41,6 +42,15 @@ pub enum Op {
     Stream(StreamOp),
     /// A change of streams' consumer groups.
     Group(GroupOp),
+    /// Operations of a request with a key: applied as one step the first time, answered from what is kept later.
+    Once {
+        /// What the client calls the request, behind its door's prefix.
+        key: Blob,
+        /// Which request it is.
+        request: RequestHash,
+        /// Applied in order; a rejected one does not stop the others.
+        ops: Vec<Op>,
+    },
 }
 
 /// Operations on records (files).
@@ -168,6 +178,7 @@ impl Op {
             Op::Set(op) => op.weight() + EACH,
             Op::Stream(op) => op.weight() + EACH,
             Op::Group(op) => op.weight() + EACH,
+            Op::Once { key, ops, .. } => key.len() + ops.iter().map(Op::weight).sum::<usize>() + 3 * EACH,
             Op::System(SystemOp::SetRules { text, naming }) => {
                 text.len() + naming.iter().map(|n| n.len() + EACH).sum::<usize>() + EACH
             }

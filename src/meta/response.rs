@@ -34,6 +34,15 @@ pub enum Response {
     Ids(Vec<StreamId>),
     /// Entries of a stream.
     Entries(Vec<Entry>),
+    /// What a request with a key did, now or when it came first.
+    Once {
+        /// Index of the entry that applied it.
+        index: u64,
+        /// Whether it had been applied before.
+        replayed: bool,
+        /// One response per operation; `None` when all of them were `Done`.
+        responses: Option<Vec<Response>>,
+    },
 }
 
 impl Response {
@@ -42,6 +51,11 @@ impl Response {
         match self {
             Response::Entries(entries) => Response::Ids(entries.iter().map(|entry| entry.id).collect()),
             Response::List(items) => Response::List(items.iter().map(Response::kept).collect()),
+            Response::Once { index, replayed, responses } => Response::Once {
+                index: *index,
+                replayed: *replayed,
+                responses: responses.as_ref().map(|list| list.iter().map(Response::kept).collect()),
+            },
             other => other.clone(),
         }
     }
@@ -122,4 +136,7 @@ pub enum Reject {
         /// Which of the operation's streams, from 0.
         stream: u32,
     },
+    /// Another request has used the key of a request before.
+    #[error("the key was used for another request before")]
+    KeyReused,
 }

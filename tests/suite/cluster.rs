@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::support::client::Answer;
 use crate::support::cluster::Cluster;
 use crate::support::metad;
 use crate::support::node::{Node, eventually};
@@ -107,6 +108,46 @@ fn what_is_written_on_any_node_is_read_on_every_node_and_is_the_same_everywhere(
     let all: Vec<_> = cluster.running().map(of).collect();
     assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "trees, inodes, times and tags: {all:#?}");
     assert_eq!(all[0].0.len(), 30);
+}
+
+#[test]
+fn a_write_with_a_key_is_applied_once_on_whichever_nodes_it_is_sent_again() {
+    let mut cluster = Cluster::started(3);
+    let key = [("Idempotency-Key", "one")];
+    let add = |node: &Node, key: &[(&str, &str)], genre: &str| {
+        eventually("a write is taken", || {
+            let body = json!({"value": genre}).to_string();
+            let answer = node.ask_with("POST", "/meta/a/_add/genres", key, body);
+            (![503, 504].contains(&answer.status)).then_some(answer)
+        })
+    };
+    // All at once, on all nodes: one is the first, the others hear what it heard.
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let calls: Vec<_> =
+            cluster.running().map(|node| scope.spawn(move || add(node, &key, "drama"))).collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    let replays = answers.iter().filter(|a| a.header("idempotency-replayed") == Some("true")).count();
+    assert_eq!(replays, 2, "{answers:?}");
+    let told =
+        |answer: &Answer| (answer.status, answer.text(), answer.header("x-meta-index").map(str::to_owned));
+    let first = told(&answers[0]);
+    assert_eq!((first.0, answers[0].json()["added"].clone()), (200, json!(true)));
+    assert!(answers.iter().all(|answer| told(answer) == first), "{answers:?}");
+    assert_eq!(cluster.node(0).ask("DELETE", "/meta/a/genres", "").status, 200);
+    // After a change of the leader, and after all were killed.
+    let leader = cluster.leader();
+    cluster.kill(leader);
+    assert_eq!(told(&add(cluster.node((leader + 1) % 3), &key, "drama")), first);
+    (0..3).filter(|n| *n != leader).for_each(|n| cluster.nodes[n].take().unwrap().kill());
+    (0..3).for_each(|n| cluster.start(n));
+    cluster.ready();
+    for node in cluster.running() {
+        assert_eq!(told(&add(node, &key, "drama")), first);
+        assert_eq!(add(node, &key, "war").status, 422);
+        assert_eq!(node.ask("GET", "/meta/a/genres", "").status, 404, "nothing was written again");
+    }
+    cluster.agreed();
 }
 
 #[test]

@@ -35,6 +35,8 @@ struct State {
     /// Events before this position are gone from the tail.
     tail_from: usize,
     role: Option<Role>,
+    /// By key: which request it was, its index and its responses.
+    once: BTreeMap<Bytes, ([u8; 16], u64, Vec<Response>)>,
 }
 
 /// The fake.
@@ -95,6 +97,18 @@ impl State {
             Op::Atomic { guards, ops } if guards.iter().all(|g| self.holds(g)) => {
                 Response::List(ops.iter().map(|op| self.apply(op)).collect())
             }
+            Op::Once { key, request, ops } => match self.once.get(&key.0).cloned() {
+                Some((known, _, _)) if known != *request => Response::Rejected(Reject::KeyReused),
+                Some((_, index, responses)) => {
+                    Response::Once { index, replayed: true, responses: Some(responses) }
+                }
+                None => {
+                    let (index, responses): (_, Vec<_>) =
+                        (self.index, ops.iter().map(|op| self.apply(op)).collect());
+                    self.once.insert(key.0.clone(), (*request, index, responses.clone()));
+                    Response::Once { index, replayed: false, responses: Some(responses) }
+                }
+            },
             Op::Atomic { .. } => Response::Rejected(Reject::Precondition),
             Op::Key(_) | Op::Str(_) | Op::Hash(_) | Op::Set(_) | Op::Stream(_) | Op::Group(_) => {
                 panic!("no HTTP request changes a generic key")
@@ -120,8 +134,9 @@ impl State {
             }
             RecordOp::AddMember { id, property, member } => self.add_member(&id.0, &property.0, &member.0),
             RecordOp::Clear => {
+                let records = self.records.len();
                 self.records.clear();
-                Response::Done
+                Response::Count(records as i64)
             }
             RecordOp::List { .. } | RecordOp::Unlist { .. } | RecordOp::Pin { .. } => Response::Done,
         }

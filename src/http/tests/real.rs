@@ -54,6 +54,11 @@ fn preconditions_over_the_log() {
     run("preconditions");
 }
 
+#[test]
+fn idempotency_over_the_log() {
+    run("idempotency");
+}
+
 #[tokio::test]
 async fn what_is_imported_comes_out_of_the_export_and_of_the_events() {
     let dir = tempfile::tempdir().unwrap();

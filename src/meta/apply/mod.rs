@@ -18,6 +18,7 @@ pub mod group_op;
 pub mod hash;
 pub mod key;
 pub mod keyspace;
+pub mod once;
 pub mod record;
 pub mod set;
 pub mod stream;
@@ -92,6 +93,7 @@ fn operation(tx: &mut Tx<'_>, op: Op) -> Result<Response, Fatal> {
         Op::Set(op) => set::apply(tx, op),
         Op::Stream(op) => stream::apply(tx, op),
         Op::Group(op) => group_op::apply(tx, op),
+        Op::Once { key, request, ops } => once::apply(tx, &key, request, ops),
         Op::Atomic { guards, ops } => {
             for guard in &guards {
                 if !holds(tx, guard)? {

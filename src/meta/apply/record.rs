@@ -35,8 +35,9 @@ pub fn apply(tx: &mut Tx<'_>, op: RecordOp) -> Result<Response, Fatal> {
         RecordOp::List { id } => set_listed(tx, &id.0, true),
         RecordOp::Unlist { id } => set_listed(tx, &id.0, false),
         RecordOp::Clear => {
+            let records = tx.core.counters.records;
             tx.clear();
-            Ok(Response::Done)
+            Ok(Response::Count(i64::try_from(records).unwrap_or(i64::MAX)))
         }
         RecordOp::Pin { id, order, rules, links } => pin(tx, &id.0, (order, rules), links),
     }

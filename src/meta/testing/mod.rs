@@ -10,6 +10,7 @@ mod golden;
 mod key_promises;
 mod keys;
 mod model;
+mod once;
 mod promises;
 mod stream_model;
 mod stream_promises;

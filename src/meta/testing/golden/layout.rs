@@ -18,6 +18,7 @@ pub(super) fn cases() -> Vec<Case> {
         Kind::Local => ("key-checkpoint", "Key of the checkpoint", Kind::Local),
         Kind::System => ("key-counters", "Key of the counters", Kind::System),
         Kind::Session => ("key-session", "Key of the session of node 258", Kind::Session),
+        Kind::Once => ("key-once", "Key of what is kept of a request with a key", Kind::Once),
         Kind::Record => ("key-record", "Key of a record in generation 0x01020304", Kind::Record),
         Kind::Chunk => ("key-chunk", "Key of chunk 5 of a property", Kind::Chunk),
         Kind::Tail => ("key-tail", "Key of a block of the tail", Kind::Tail),
@@ -46,6 +47,8 @@ pub(super) fn cases() -> Vec<Case> {
             layout::pending_of(GENERATION, 6, b"consumer", ID),
         ),
         fixed("key-rules", "Key of the naming rules", Bytes::from_static(layout::RULES)),
+        fixed("key-once-line", "Key of the line of request keys", Bytes::from_static(layout::ONCE_LINE)),
+        fixed("key-once-place", "Key of a place in that line", layout::once_place(258)),
         fixed("key-book", "Key of the book of members", Bytes::from_static(layout::BOOK)),
         fixed(
             "key-first",
@@ -65,7 +68,7 @@ pub(super) fn cases() -> Vec<Case> {
 fn read_back(kind: Kind, bytes: &Bytes) -> Result<Kind, &'static str> {
     let content = match kind {
         Kind::Local => false,
-        Kind::System | Kind::Session => layout::is_content(bytes, 0),
+        Kind::System | Kind::Session | Kind::Once => layout::is_content(bytes, 0),
         Kind::Record
         | Kind::Chunk
         | Kind::Tail
@@ -82,7 +85,7 @@ fn read_back(kind: Kind, bytes: &Bytes) -> Result<Kind, &'static str> {
         Kind::Element => layout::member_name(bytes).as_deref() == Some(RECORD),
         Kind::Expiry => layout::expiring(bytes).as_deref() == Some(RECORD),
         Kind::Doomed => layout::doomed_object(bytes) == Some(5),
-        Kind::Local | Kind::System | Kind::Session | Kind::Chunk => true,
+        Kind::Local | Kind::System | Kind::Session | Kind::Once | Kind::Chunk => true,
     };
     let same = bytes.first() == Some(&(kind as u8)) && *bytes == key(&kind);
     if same && parts && content == (kind != Kind::Local) { Ok(kind) } else { Err("another key") }
@@ -93,6 +96,7 @@ fn key(kind: &Kind) -> Bytes {
         Kind::Local => Bytes::from_static(layout::CHECKPOINT),
         Kind::System => Bytes::from_static(layout::COUNTERS),
         Kind::Session => layout::session(258),
+        Kind::Once => layout::once(RECORD),
         Kind::Record => layout::record(GENERATION, RECORD),
         Kind::Chunk => layout::chunk(GENERATION, RECORD, b"plot", 5),
         Kind::Tail | Kind::Tombstone => layout::by_event(*kind, GENERATION, ID),

@@ -88,6 +88,8 @@ fn operations() -> Vec<Row<Op>> {
             Op::Stream(StreamOp::Delete { key: id(), ids: vec![ENTRY] })),
         Op::Group(_) => ("entry-group", "An operation on a consumer group",
             Op::Group(GroupOp::Destroy { key: id(), group: Blob::from("group") })),
+        Op::Once { .. } => ("entry-once", "A request with a key: one operation",
+            Op::Once { key: Blob::from("key"), request: [7; 16], ops: vec![Op::System(SystemOp::Tick)] }),
     )
 }
 

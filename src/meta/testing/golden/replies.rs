@@ -46,6 +46,8 @@ fn responses() -> Vec<Row<Response>> {
             Entry { id: ENTRY, fields: Some(vec![(Blob::from("name"), Blob::from("value"))]) },
             Entry { id: ENTRY, fields: None },
         ])),
+        Response::Once { .. } => ("response-once", "What a request with a key did when it came first",
+            Response::Once { index: 300, replayed: true, responses: Some(vec![Response::Flag(true)]) }),
     )
 }
 
@@ -72,6 +74,7 @@ fn rejects() -> Vec<Row<Reject>> {
         Reject::AddedBelowLength => ("reject-added-below-length", "Refused: fewer added entries than there are", Reject::AddedBelowLength),
         Reject::BusyGroup => ("reject-busy-group", "Refused: the group is there already", Reject::BusyGroup),
         Reject::NoGroup { .. } => ("reject-no-group", "Refused: the group of the second stream is absent", Reject::NoGroup { stream: 1 }),
+        Reject::KeyReused => ("reject-key-reused", "Refused: the key of another request", Reject::KeyReused),
     )
 }
 

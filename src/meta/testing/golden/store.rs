@@ -14,8 +14,10 @@ use crate::meta::event::{Event, EventKind};
 use crate::meta::group::{self, ConsumerState, GroupState, Pending};
 use crate::meta::hash::StateHash;
 use crate::meta::object::{Content, Key};
+use crate::meta::once::{Kept, Line};
 use crate::meta::pin::{LinkPin, Pin};
 use crate::meta::record::{EventId, Header, Property, Record, Value};
+use crate::meta::response::Response;
 use crate::meta::rules::StoredRules;
 use crate::meta::state::Head;
 use crate::meta::stream::{self, Fields, StreamHead};
@@ -38,6 +40,7 @@ pub(super) fn cases() -> Vec<Case> {
         snapshot_block(),
         state_hash(),
     ]);
+    cases.extend(requests());
     cases
 }
 
@@ -211,6 +214,23 @@ fn streams() -> Vec<Case> {
             group::decode::<ConsumerState>,
         ),
         Case::new(("stream-pending", "A pending entry", pending), group::encode, group::decode::<Pending>),
+    ]
+}
+
+/// What is kept of requests with a key.
+fn requests() -> [Case; 3] {
+    let told = Some(vec![Response::Count(2), Response::Flag(true)]);
+    let kept = Kept { request: [7; 16], index: 300, responses: told };
+    let plain = Kept { responses: None, ..kept.clone() };
+    let line = Line { first: 251, next: 70_000, bytes: 4_000_000 };
+    [
+        Case::new(
+            ("once-kept", "The first answer to a request with a key", kept),
+            Kept::encode,
+            Kept::decode,
+        ),
+        Case::new(("once-done", "The same, nothing to tell", plain), Kept::encode, Kept::decode),
+        Case::new(("once-line", "The line of request keys", line), Line::encode, Line::decode),
     ]
 }
 
