@@ -59,6 +59,8 @@ pub struct Status {
     pub applied_index: u64,
     /// Index of the newest durable snapshot, 0 when there is none.
     pub snapshot_index: u64,
+    /// Index up to which the log was cut off, 0 when it is whole: a member that needs less gets a snapshot.
+    pub purged_index: u64,
     /// Whether everything has been applied that the disk held when the node started, as far as it is committed. Stays true.
     pub recovered: bool,
     /// Why the replicator stopped by itself, once it did.
@@ -88,6 +90,7 @@ impl Status {
             committed_index: 0,
             applied_index: 0,
             snapshot_index: 0,
+            purged_index: 0,
             recovered: false,
             failure: None,
         }

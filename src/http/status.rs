@@ -154,6 +154,7 @@ fn measure(app: &Handles) {
         (&metrics.raft_committed_index, log.committed_index),
         (&metrics.raft_applied_index, log.applied_index),
         (&metrics.raft_snapshot_index, log.snapshot_index),
+        (&metrics.raft_purged_index, log.purged_index),
     ];
     for (gauge, value) in indexes {
         gauge.get().set(value as f64);

@@ -31,6 +31,7 @@ pub(super) fn picture(now: &RaftMetrics<TypeConfig>, found: Option<u64>) -> Stat
         committed_index: now.local_committed.map_or(0, |l| l.index),
         applied_index: applied.unwrap_or(0),
         snapshot_index: now.snapshot.map_or(0, |l| l.index),
+        purged_index: now.purged.map_or(0, |l| l.index),
         // What a new leader took off the log's end is not waited for.
         recovered: applied >= found.min(now.last_log_index),
         failure: match &now.running_state {

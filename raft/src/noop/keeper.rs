@@ -93,7 +93,10 @@ impl Worker {
             writer.purge(upto).map_err(|e| Fatal::with("cannot purge the journal", e))?;
         }
         // Said last: whoever sees the index sees the purge done as well.
-        writer.status.send_modify(|s| s.snapshot_index = index);
+        writer.status.send_modify(|s| {
+            s.snapshot_index = index;
+            s.purged_index = s.purged_index.max(upto);
+        });
         Ok(())
     }
 }

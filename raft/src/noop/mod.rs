@@ -127,6 +127,7 @@ impl Inner {
         let found = recovery::recover(&self.options, &machine)?;
         let snapshot = (found.snapshot_index, found.snapshots.bytes(found.snapshot_index));
         let ledger = Ledger::new(&self.options, snapshot, found.last_index, found.journal.disk_bytes());
+        let purged = found.journal.purged().map_or(0, |p| p.index);
         let options = self.options.clone();
         let writer = Arc::new(Writer {
             intake: Intake::new(&options),
@@ -144,6 +145,7 @@ impl Inner {
             let last = found.last_index;
             (s.last_log_index, s.committed_index, s.applied_index) = (last, last, last);
             s.snapshot_index = found.snapshot_index;
+            s.purged_index = purged;
             s.recovered = true;
         });
         *life = Life::Running { _dir: found.dir };

@@ -363,6 +363,7 @@ impl MetadataService for FakeService {
             committed_index: state.index,
             applied_index: state.index,
             snapshot_index: 0,
+            purged_index: 0,
             recovered: true,
             failure: None,
         }
