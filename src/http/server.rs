@@ -3,15 +3,20 @@
 //! axum's own `serve` has no timeouts: one byte a minute would hold a connection for ever.
 //!
 //! Not here: routes. Must always hold: an idle or slow head is cut off; there are never more connections than the cap;
-//! a stop lets running requests finish, but not for ever.
+//! a stop lets running requests finish, but not for ever, and closes no connection of a client at work without an answer.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use futures_util::FutureExt;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -26,6 +31,8 @@ use crate::limits::{HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX};
 
 /// Pause after the system refused a connection for want of something: there will be more of it later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a server that stops still takes requests of connections that it has: each is told that it is the last one.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -62,18 +69,30 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop` is cancelled, then lets running requests finish within the grace of the options.
+    /// Serves until `stop` is cancelled, then tells each client with its answer that it was the last, and lets running requests finish within the grace of the options.
     pub async fn serve(self, routes: impl Into<Routes>, options: Options, stop: CancellationToken) {
         let routes = routes.into();
         let graceful = GracefulShutdown::new();
         let permits = Arc::new(Semaphore::new(options.connections_max));
         let mut connections = JoinSet::new();
         while let Some(Some((stream, permit))) = stop.run_until_cancelled(self.next(&permits)).await {
-            let service = routes.current();
-            connections.spawn(connection(stream, service, options, graceful.watcher(), permit));
+            let served = Served { router: routes.current(), options, stop: stop.clone() };
+            connections.spawn(served.connection(stream, graceful.watcher(), permit));
             while connections.try_join_next().is_some() {}
         }
+        // Whoever was let in by the kernel is served: a closed socket would leave them in doubt.
+        while let (Some(Ok((stream, _))), Ok(permit)) =
+            (self.listener.accept().now_or_never(), Arc::clone(&permits).try_acquire_owned())
+        {
+            let served = Served { router: routes.current(), options, stop: stop.clone() };
+            connections.spawn(served.connection(stream, graceful.watcher(), permit));
+        }
         drop(self.listener);
+        // Clients at work hear with an answer that it was the last one, and nothing of theirs is on its way then.
+        let farewell = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, farewell).await.is_ok() {
+            return;
+        }
         if tokio::time::timeout(options.stop_grace, graceful.shutdown()).await.is_err() {
             tracing::info!("requests still running after {:?} were cut off", options.stop_grace);
         }
@@ -104,24 +123,38 @@ fn is_of_one_client(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(
-    stream: TcpStream,
+/// What every connection gets.
+struct Served {
     router: Router,
     options: Options,
-    watcher: Watcher,
-    _permit: OwnedSemaphorePermit,
-) {
-    if let Err(e) = stream.set_nodelay(true) {
-        tracing::debug!("no TCP_NODELAY: {e}");
-    }
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.head_timeout)
-        .max_headers(HTTP_HEADERS_MAX)
-        .max_header_size(HTTP_HEAD_BYTES_MAX)
-        .max_buf_size(2 * HTTP_HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Err(e) = watcher.watch(connection).await {
-        tracing::debug!("connection ended: {e}");
+    stop: CancellationToken,
+}
+
+impl Served {
+    async fn connection(self, stream: TcpStream, watcher: Watcher, _permit: OwnedSemaphorePermit) {
+        if let Err(e) = stream.set_nodelay(true) {
+            tracing::debug!("no TCP_NODELAY: {e}");
+        }
+        let (routes, stop) = (TowerToHyperService::new(self.router), self.stop);
+        let service = service_fn(move |request| {
+            let (answer, stop) = (routes.call(request), stop.clone());
+            async move {
+                let mut answer = answer.await?;
+                if stop.is_cancelled() {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.options.head_timeout)
+            .max_headers(HTTP_HEADERS_MAX)
+            .max_header_size(HTTP_HEAD_BYTES_MAX)
+            .max_buf_size(2 * HTTP_HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        if let Err(e) = watcher.watch(connection).await {
+            tracing::debug!("connection ended: {e}");
+        }
     }
 }

@@ -119,3 +119,38 @@ async fn a_taken_address_is_named_in_the_error() {
     let error = Server::bind(&server.address().to_string()).await.unwrap_err();
     assert!(error.to_string().contains(&server.address().to_string()), "{error}");
 }
+
+#[tokio::test]
+async fn a_stop_leaves_no_client_at_work_without_an_answer() {
+    let running = start(Options::default()).await;
+    let clients: Vec<_> = (0..8).map(|_| tokio::spawn(ask_until_told(running.address))).collect();
+    for client in &clients {
+        assert!(!client.is_finished());
+    }
+    let mut reached = send(running.address, "GET /role HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(reached.read(&mut [0; 512]).await.unwrap() > 0);
+    running.stop.cancel();
+    for client in clients {
+        client.await.unwrap();
+    }
+    drop(reached);
+    running.task.await.unwrap();
+}
+
+/// Asks again as soon as there is an answer, until one says that it was the last or nobody listens any more.
+async fn ask_until_told(address: SocketAddr) {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return };
+    loop {
+        stream.write_all(b"GET /role HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with("}\n") {
+            let mut piece = [0; 512];
+            let length = stream.read(&mut piece).await.unwrap();
+            assert!(length > 0, "closed without an answer: {answer:?}");
+            answer.push_str(std::str::from_utf8(&piece[..length]).unwrap());
+        }
+        if answer.contains("connection: close") {
+            return;
+        }
+    }
+}
