@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! bad_input     refusals of the node: statuses, exit codes, nothing lost
+//! campaign      real processes under load and faults, with a ledger and figures
 //! clean_stop    SIGTERM
 //! cluster       several nodes: formation, members, the same state everywhere
 //! config_docs   settings, completions, manual, version, exit codes: the binary without a server
@@ -21,6 +22,7 @@
 #![expect(clippy::unwrap_used, reason = "a test helper that cannot do its part must fail the test")]
 
 mod bad_input;
+mod campaign;
 mod clean_stop;
 mod cluster;
 mod config_docs;

@@ -54,6 +54,14 @@ impl Client {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
+    /// Whether the server has not closed it, as far as is known here.
+    pub fn is_open(&self) -> bool {
+        let stream = self.stream.get_ref();
+        let looked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+        let open = matches!(&looked, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        open && stream.set_nonblocking(false).is_ok()
+    }
+
     /// Sends a request and reads its answer whole.
     pub fn send(
         &mut self,

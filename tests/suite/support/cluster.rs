@@ -3,7 +3,7 @@
 //! Not here: promises. Must always hold: no two clusters that run share a port: each finds its ports on loopback addresses of
 //! its own. So a port that was free stays free, though nobody holds it until its node starts, nor between two starts.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -113,6 +113,11 @@ impl Cluster {
     /// A node that runs.
     pub fn node(&self, n: usize) -> &Node {
         self.nodes[n].as_ref().expect("it runs")
+    }
+
+    /// Each node's HTTP address, whether it runs or not.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.https.iter().map(|address| address.parse().expect("it was bound")).collect()
     }
 
     /// The nodes that run.

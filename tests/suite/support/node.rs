@@ -282,6 +282,11 @@ impl Node {
         fs::read_to_string(self.home.join("log")).unwrap_or_default()
     }
 
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        send_signal(&self.process.0, signal);
+    }
+
     /// Ends it as a crash would.
     pub fn kill(mut self) {
         self.process.0.kill().expect("it is ours");
@@ -302,8 +307,12 @@ impl Node {
 
 /// Sends SIGTERM.
 pub fn terminate(child: &Child) {
+    send_signal(child, Signal::TERM);
+}
+
+fn send_signal(child: &Child, signal: Signal) {
     let id = Pid::from_raw(child.id().cast_signed()).expect("a process id is not 0");
-    kill_process(id, Signal::TERM).expect("it is ours");
+    kill_process(id, signal).expect("it is ours");
 }
 
 /// All regular files below a directory, as paths relative to it, sorted.
