@@ -145,8 +145,9 @@ pub const LIST_RECORDS_MAX: usize = 10_000;
 pub const STORE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// How often the state store's flusher runs, in milliseconds; it also collects garbage.
 pub const STORE_FLUSH_EVERY_MS: u64 = 500;
-/// Pages of [`SCAN_PAGE_KEYS`] records that are read ahead of the first tree.
-pub const FIRST_SCAN_PAGES_MAX: usize = 8;
+/// Pages of [`SCAN_PAGE_KEYS`] records that are read ahead of the first tree. Decoded they take about a megabyte each,
+/// which the allocator keeps.
+pub const FIRST_SCAN_PAGES_MAX: usize = 1;
 /// Keys read in one step of a scan of the state.
 pub const SCAN_PAGE_KEYS: usize = 512;
 /// The raw tail of `meta:events` keeps at least this many events.

@@ -148,6 +148,15 @@ impl Tree {
         self.take_diff()
     }
 
+    /// Gives back the memory that growth left unused: for a tree that was just filled.
+    pub(super) fn fit(&mut self) {
+        let (files, dirs) = (&self.files, &self.dirs);
+        self.by_id.fit(|slot| xxh3_64(files[slot].id()));
+        self.by_inode.fit(|slot| files[slot].inode);
+        self.by_dir.fit(|slot| dirs[slot].inode);
+        self.dirs.iter_mut().for_each(|dir| dir.children.fit());
+    }
+
     fn add(&mut self, id: &[u8], source: &[u8], facts: Facts, text: Box<[u8]>, places: &[Place<'_>]) {
         let nowhere = Link { dir: NOWHERE, held: 0, from: 0, labels_len: 0, name_len: 0, suffix_len: 0 };
         self.text_bytes += text.len();

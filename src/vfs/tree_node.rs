@@ -201,6 +201,13 @@ impl Children {
         }
     }
 
+    /// Gives back the memory that growth left unused.
+    pub(super) fn fit(&mut self) {
+        if let Children::Few(few) = self {
+            few.shrink_to_fit();
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         match self {
             Children::Empty => 0,

@@ -111,15 +111,17 @@ impl Projection {
     }
 
     /// Publishes the first tree, and takes over its rules. Nothing was followed before it.
-    fn begin(&mut self, fresh: Fresh, applied_index: u64) {
+    fn begin(&mut self, mut fresh: Fresh, applied_index: u64) {
+        fresh.tree.fit();
         self.published.begin(applied_index, fresh.rules.version, fresh.tree);
         self.rules = fresh.rules;
     }
 
     /// Publishes a whole new tree in one step, and takes over its rules. What the batch held is dropped: the new tree is
     /// newer.
-    pub fn replace(&mut self, fresh: Fresh, applied_index: u64) -> TreeDiff {
+    pub fn replace(&mut self, mut fresh: Fresh, applied_index: u64) -> TreeDiff {
         self.batch.clear();
+        fresh.tree.fit();
         let diff = self.published.replace(applied_index, fresh.rules.version, fresh.tree);
         self.rules = fresh.rules;
         diff
