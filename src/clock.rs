@@ -34,6 +34,11 @@ impl ManualClock {
         Self(AtomicU64::new(ms))
     }
 
+    /// Sets the clock, forwards or back.
+    pub fn set(&self, ms: u64) {
+        self.0.store(ms, Ordering::SeqCst);
+    }
+
     /// Moves the clock by `ms`.
     pub fn advance(&self, ms: u64) {
         self.0.fetch_add(ms, Ordering::SeqCst);

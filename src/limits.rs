@@ -16,6 +16,9 @@ pub const ONCE_KEYS_MAX: u64 = 16_384;
 pub const ONCE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Longest `Idempotency-Key` in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// How far a leader's clock may be from the voters' median before it is not followed, in milliseconds. Well above what NTP
+/// leaves, well below what anybody lets a key live.
+pub const CLOCK_SKEW_MS_MAX: u64 = 5_000;
 /// Longest hashId in bytes.
 pub const ID_BYTES_MAX: usize = 512;
 /// Longest property name in bytes.

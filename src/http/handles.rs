@@ -151,6 +151,11 @@ pub trait NodeView: Send + Sync {
         None
     }
 
+    /// How far this node's clock is ahead of the voters' median, in milliseconds; `None` while that is not known.
+    fn clock_ahead_ms(&self) -> Option<i64> {
+        None
+    }
+
     /// Changes of the cluster; `None` where there is no cluster.
     fn control(&self) -> Option<&dyn ClusterControl> {
         None

@@ -148,6 +148,7 @@ fn measure(app: &Handles) {
     metrics.raft_has_leader.get().set(yes(log.leader.is_some() && app.node.leaderless().is_none()));
     metrics.raft_is_leader.get().set(yes(log.role == Role::Leader));
     metrics.state_differs.get().set(yes(app.node.alarm().is_some()));
+    metrics.clock_offset_seconds.get().set(app.node.clock_ahead_ms().unwrap_or(0) as f64 / 1e3);
     let indexes = [
         (&metrics.raft_term, log.term),
         (&metrics.raft_last_log_index, log.last_log_index),

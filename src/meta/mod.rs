@@ -28,6 +28,8 @@ pub mod intake;
 pub mod key;
 pub mod key_op;
 pub mod layout;
+pub mod leader_clock;
+pub mod log_clock;
 pub mod log_service;
 pub mod machine;
 pub mod object;

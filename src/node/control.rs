@@ -75,6 +75,7 @@ impl PeerService for Control {
             })?;
             let reply = match word {
                 Word::Pulse { digests } => self.pulse.answer(from, &digests),
+                Word::Clock => self.pulse.tell_time(),
                 Word::Change { change, patience_ms } => {
                     let deadline = Instant::now() + Duration::from_millis(patience_ms);
                     let done = if self.leads() {
@@ -127,7 +128,7 @@ impl Control {
         match answer.map(|bytes| Reply::decode(&bytes)) {
             Ok(Ok(Reply::Done(done))) => Ok(done),
             Ok(Ok(Reply::Failed(error))) => Err(error),
-            Ok(Ok(Reply::Pulse { .. }) | Err(_)) => Err(ControlError::TimedOut(
+            Ok(Ok(Reply::Pulse { .. } | Reply::Clock { .. }) | Err(_)) => Err(ControlError::TimedOut(
                 "the leader's answer cannot be read: look at `metad node list`".into(),
             )),
             Err(TransportError::Lost(why)) => {

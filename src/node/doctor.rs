@@ -14,6 +14,7 @@ use rustix::process::{Resource, getrlimit};
 use super::filesystem::{Medium, medium, refusal};
 use crate::http::Finding;
 use crate::limits;
+use crate::meta::leader_clock::Judgement;
 
 /// Writes of one measurement, and bytes of each. Source: etcd's advice on disks (8 KiB `fdatasync`, p99 below 10 ms).
 const SYNCS: u32 = 12;
@@ -151,6 +152,27 @@ fn snapshot(status: &Status) -> Finding {
     Finding::ok("snapshot", text)
 }
 
+/// What this node's clock is worth among the voters'.
+pub fn clock(judged: Judgement) -> Finding {
+    let told = |ahead: i64| {
+        let seconds = ahead.unsigned_abs() as f64 / 1e3;
+        format!("{seconds:.1} s {} the voters' median", if ahead < 0 { "behind" } else { "ahead of" })
+    };
+    match judged {
+        Judgement::Near(ahead) => Finding::ok("clock", told(ahead)),
+        Judgement::Far(ahead) => Finding::fail(
+            "clock",
+            format!("{}: while this node leads, the log's time goes on without it", told(ahead)),
+            "set it: run NTP on this node",
+        ),
+        Judgement::Unknown => Finding::warn(
+            "clock",
+            "the clocks of a majority of the voters are not known",
+            "bring the other voters up",
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +183,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let findings =
             [disk(dir.path()), space(dir.path()), filesystem(dir.path()), open_files(), fuse(false)];
+        let clocks = [Judgement::Near(-3), Judgement::Far(i64::MIN), Judgement::Unknown].map(clock);
+        let findings: Vec<Finding> = findings.into_iter().chain(clocks).collect();
         for finding in &findings {
             assert!(finding.level == Level::Ok || !finding.advice.is_empty(), "{finding:?}");
         }

@@ -71,10 +71,12 @@ fn what_nodes_that_look_for_each_other_say_is_pinned() {
 
 #[test]
 fn what_members_say_beside_the_log_is_pinned() {
-    for word in [Word::Pulse { digests: vec![(16, [7; 16])] }, change(ClusterChange::Transfer { to: None })] {
+    let change = change(ClusterChange::Transfer { to: None });
+    for word in [Word::Pulse { digests: vec![(16, [7; 16])] }, change, Word::Clock] {
         let name = match word {
             Word::Pulse { .. } => "word-pulse",
             Word::Change { .. } => "word-change",
+            Word::Clock => "word-clock",
         };
         check(name, word, Word::encode, Word::decode);
     }
@@ -82,12 +84,14 @@ fn what_members_say_beside_the_log_is_pinned() {
         Reply::Pulse { digests: vec![(16, [7; 16])] },
         Reply::Done(Done { index: 9, id: 4, told: vec!["n4 votes".into()] }),
         Reply::Failed(ControlError::NoLeader),
+        Reply::Clock { wall_ms: 1_700_000_000_000 },
     ];
     for reply in replies {
         let name = match reply {
             Reply::Pulse { .. } => "reply-pulse",
             Reply::Done(_) => "reply-done",
             Reply::Failed(_) => "reply-failed",
+            Reply::Clock { .. } => "reply-clock",
         };
         check(name, reply, Reply::encode, Reply::decode);
     }

@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::peering::Peering;
 use crate::meta::cluster::{ClusterOp, Member};
+use crate::meta::leader_clock::Judgement;
+use crate::meta::log_clock::LogClock;
 use crate::meta::machine::MetaMachine;
 use crate::meta::op::{Guard, Op, SystemOp};
 use crate::meta::response::Response;
@@ -38,6 +40,8 @@ pub struct House {
     pub cluster_id: String,
     /// The members before the book, this one included.
     pub first: Vec<Member>,
+    /// The clock that stamps entries.
+    pub clock: Arc<LogClock>,
     /// Cancelled once the book says that this node was removed.
     pub removed: CancellationToken,
 }
@@ -94,6 +98,10 @@ impl House {
             return self.write(Op::System(SystemOp::Cluster(announce))).await.map(|()| true);
         }
         if self.replicator.status().borrow().role != Role::Leader {
+            return Ok(false);
+        }
+        // The first entries give the log its time: no book before the clocks of a majority are known.
+        if self.clock.judge() == Judgement::Unknown {
             return Ok(false);
         }
         self.found().await.map(|()| true)

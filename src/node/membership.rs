@@ -3,6 +3,7 @@
 //! Not here: how each is done (`house`, `pulse`, `control`). Must always hold: a node alone has its book and its rules
 //! before it serves; a node of several never waits for the others here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use metad_raft::{Channel, PosixMetadataReplicator};
@@ -15,6 +16,7 @@ use super::ground::Ground;
 use super::house::{House, write_default_rules};
 use super::pulse::Pulse;
 use crate::meta::cluster::Member;
+use crate::meta::log_clock::LogClock;
 use crate::meta::machine::MetaMachine;
 use crate::meta::service::MetadataService;
 
@@ -38,6 +40,7 @@ impl Membership {
         machine: &Arc<MetaMachine>,
         replicator: &Arc<dyn PosixMetadataReplicator>,
         service: &Arc<dyn MetadataService>,
+        clock: &Arc<LogClock>,
         removed: &CancellationToken,
     ) -> Result<Self, NodeError> {
         let first = ground.first(&own);
@@ -53,12 +56,13 @@ impl Membership {
             own: own.clone(),
             cluster_id: ground.file.cluster_id.clone(),
             first: first.clone(),
+            clock: Arc::clone(clock),
             removed: removed.clone(),
         });
         if ground.file.seeds.is_empty() && ground.file.founder && !machine.book().borrow().is_founded() {
             house.tidy().await?;
         }
-        let pulse = Pulse::new(Arc::clone(machine), peering.way(), removed.clone());
+        let pulse = Pulse::new(Arc::clone(machine), peering.way(), Arc::clone(clock), removed.clone());
         let control = Arc::new(Control {
             machine: Arc::clone(machine),
             service: Arc::clone(service),
@@ -69,12 +73,19 @@ impl Membership {
         });
         peering.server.register(Channel::CLUSTER, Arc::clone(&control) as _);
         let others = others(machine, own.id, &first);
+        let (log, own_id) = (Arc::clone(replicator), own.id);
+        let voters = move || voters(log.as_ref(), own_id);
         let keeping = vec![
             tokio::spawn(house.run(ground.closing.clone())),
-            tokio::spawn(Arc::clone(&pulse).run(others, ground.closing.clone())),
+            tokio::spawn(Arc::clone(&pulse).run(others, voters, ground.closing.clone())),
         ];
         Ok(Self { control: Some(control), pulse: Some(pulse), keeping, first })
     }
+}
+
+/// Who votes; a node alone does.
+pub fn voters(log: &dyn PosixMetadataReplicator, own: u64) -> BTreeSet<u64> {
+    log.admin().map_or_else(|| [own].into(), |admin| admin.membership().voters)
 }
 
 /// The members but this one, as the book says now.

@@ -42,6 +42,7 @@ use crate::config::Config;
 use crate::fuse;
 use crate::http;
 use crate::meta::feed::FeedReader;
+use crate::meta::log_clock::LogClock;
 use crate::meta::log_service::LogService;
 use crate::meta::machine::MetaMachine;
 use crate::meta::service::{MetadataService, ServiceError};
@@ -205,14 +206,17 @@ impl Node {
         let replicator = log::start(&config, &ground, Arc::clone(&machine)).await?;
         ground.file.reach(Stage::Started, &data_dir)?;
         let way = ground.peering.as_ref().map(|peering| peering.way());
-        let service =
-            LogService::start(Arc::clone(&machine), Arc::clone(&replicator), way, Arc::clone(&clock))?;
+        let (id, voters) = (own.id, membership::voters(replicator.as_ref(), own.id));
+        let time = Arc::new(LogClock::new(Arc::clone(&clock), Arc::clone(&machine), id, voters));
+        let stamps = Arc::clone(&time) as Arc<dyn Clock>;
+        let service = LogService::start(Arc::clone(&machine), Arc::clone(&replicator), way, stamps)?;
         if let Some(peering) = &ground.peering {
             peering.server.register(Channel::FORWARD, service.forwarding());
         }
         let service: Arc<dyn MetadataService> = Arc::new(service);
         let removed = CancellationToken::new();
-        let member = Membership::start(&ground, own, &machine, &replicator, &service, &removed).await?;
+        let member =
+            Membership::start(&ground, own, &machine, &replicator, &service, &time, &removed).await?;
         let tree = Arc::new(VirtualTree::new(Source::new(&config.vfs.files)));
         let follower = Arc::new(start_follower(&service, &tree, &clock, first, since).await?);
         let mount = mount(&config, Arc::clone(&tree)).await?;

@@ -15,6 +15,7 @@ use crate::fuse;
 use crate::http::{Check, Finding, MemberView, Mount, NodeView};
 use crate::meta::cluster::Member;
 use crate::meta::control::ClusterControl;
+use crate::meta::leader_clock::Judgement;
 use crate::meta::machine::MetaMachine;
 
 /// The mount, if there is one; taken out at the end.
@@ -171,13 +172,22 @@ impl NodeView for Observer {
         self.seen.pulse.as_ref().and_then(|pulse| pulse.alarm())
     }
 
+    fn clock_ahead_ms(&self) -> Option<i64> {
+        match self.seen.pulse.as_ref()?.clock() {
+            Judgement::Near(ahead) | Judgement::Far(ahead) => Some(ahead),
+            Judgement::Unknown => None,
+        }
+    }
+
     fn control(&self) -> Option<&dyn ClusterControl> {
         self.seen.control.as_deref().map(|control| control as &dyn ClusterControl)
     }
 
     fn examine(&self) -> Vec<Finding> {
         let status = self.seen.replicator.status().borrow().clone();
-        self.place.get().map_or_else(Vec::new, |place| doctor::examine(place, &status))
+        let mut findings = self.place.get().map_or_else(Vec::new, |place| doctor::examine(place, &status));
+        findings.extend(self.seen.pulse.as_ref().map(|pulse| doctor::clock(pulse.clock())));
+        findings
     }
 
     fn snapshot(&self, deadline: Instant) -> Fut<'_, Result<SnapshotExport, ReplicateError>> {

@@ -1,23 +1,27 @@
-//! Pulses: members compare their states once a second, and learn who is there.
+//! Pulses: members compare their states and clocks once a second, and learn who is there.
 //!
 //! Not here: keeping the digests (`meta::digests`). Must always hold: a difference once seen stays an alarm until the
 //! process ends; nothing is written for a pulse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use metad_raft::{Channel, Lane, Refusal, Transport, TransportError};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::word::{Reply, Word};
 use crate::meta::digests::{Digest, first_difference};
+use crate::meta::leader_clock::Judgement;
+use crate::meta::log_clock::LogClock;
 use crate::meta::machine::MetaMachine;
 
 /// Time between two pulses.
 const EVERY: Duration = Duration::from_secs(1);
+/// The same until a majority's clocks are known: the cluster does not begin before.
+const HURRY: Duration = Duration::from_millis(100);
 /// How long a pulse waits for its answer.
 const ANSWER: Duration = Duration::from_secs(2);
 /// A member that has not answered for so long cannot be counted on: two pulses that went unanswered to their end.
@@ -38,6 +42,7 @@ pub struct Contact {
 pub struct Pulse {
     machine: Arc<MetaMachine>,
     transport: Arc<dyn Transport>,
+    clock: Arc<LogClock>,
     contacts: Mutex<BTreeMap<u64, Contact>>,
     alarm: Mutex<Option<String>>,
     /// Cancelled when a peer says that this node was removed.
@@ -49,9 +54,11 @@ impl Pulse {
     pub fn new(
         machine: Arc<MetaMachine>,
         transport: Arc<dyn Transport>,
+        clock: Arc<LogClock>,
         removed: CancellationToken,
     ) -> Arc<Self> {
-        Arc::new(Self { machine, transport, contacts: Mutex::default(), alarm: Mutex::default(), removed })
+        let (contacts, alarm) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { machine, transport, clock, contacts, alarm, removed })
     }
 
     /// The last word of a member.
@@ -76,6 +83,16 @@ impl Pulse {
         Reply::Pulse { digests: ours }
     }
 
+    /// Answers another member's question for the time.
+    pub fn tell_time(&self) -> Reply {
+        Reply::Clock { wall_ms: self.clock.wall_ms() }
+    }
+
+    /// What this node's clock is worth.
+    pub fn clock(&self) -> Judgement {
+        self.clock.judge()
+    }
+
     fn compare(&self, with: u64, ours: &[Digest], theirs: &[Digest]) {
         let Some(index) = first_difference(ours, theirs) else { return };
         let mut alarm = self.alarm.lock();
@@ -90,16 +107,37 @@ impl Pulse {
     }
 
     /// Asks the members once a second until `closing`.
-    pub async fn run(self: Arc<Self>, members: impl Fn() -> Vec<u64> + Send, closing: CancellationToken) {
-        let mut ticks = tokio::time::interval(EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while closing.run_until_cancelled(ticks.tick()).await.is_some() {
+    pub async fn run(
+        self: Arc<Self>,
+        members: impl Fn() -> Vec<u64> + Send,
+        voters: impl Fn() -> BTreeSet<u64> + Send,
+        closing: CancellationToken,
+    ) {
+        let mut was_far = false;
+        loop {
             let asked = members();
             self.contacts.lock().retain(|id, _| asked.contains(id));
-            let all = join_all(asked.into_iter().map(|id| self.ask(id)));
-            if closing.run_until_cancelled(all).await.is_none() {
+            self.clock.tick(voters());
+            let all = join_all(asked.into_iter().map(|id| join(self.ask(id), self.ask_time(id))));
+            let judged = self.clock.judge();
+            told(judged, &mut was_far);
+            let pause = if judged == Judgement::Unknown { HURRY } else { EVERY };
+            let round = async { join(all, tokio::time::sleep(pause)).await };
+            if closing.run_until_cancelled(round).await.is_none() {
                 return;
             }
+        }
+    }
+
+    async fn ask_time(&self, id: u64) {
+        let asked = Instant::now();
+        let (word, deadline) = (Word::Clock.encode(), asked + ANSWER);
+        let answer = self.transport.call(id, Channel::CLUSTER, Lane::Control, word, deadline).await;
+        match answer.map(|bytes| Reply::decode(&bytes)) {
+            Ok(Ok(Reply::Clock { wall_ms })) => self.clock.heard(id, wall_ms, asked),
+            Ok(Ok(Reply::Pulse { .. } | Reply::Done(_) | Reply::Failed(_))) => {}
+            Ok(Err(error)) => tracing::debug!(peer = id, %error, "a time that cannot be read"),
+            Err(error) => tracing::debug!(peer = id, %error, "no time"),
         }
     }
 
@@ -111,7 +149,7 @@ impl Pulse {
         match answer {
             Ok(bytes) => match Reply::decode(&bytes) {
                 Ok(Reply::Pulse { digests }) => self.heard(id, begun, &ours, &digests),
-                Ok(Reply::Done(_) | Reply::Failed(_)) => {}
+                Ok(Reply::Done(_) | Reply::Failed(_) | Reply::Clock { .. }) => {}
                 Err(error) => tracing::debug!(peer = id, %error, "a pulse that cannot be read"),
             },
             Err(TransportError::Refused(Refusal::Removed)) => self.removed.cancel(),
@@ -130,12 +168,31 @@ impl Pulse {
     }
 }
 
+/// Says in the node's log when its clock goes wrong, and when it is right again.
+fn told(judged: Judgement, was_far: &mut bool) {
+    match judged {
+        Judgement::Far(ahead_ms) if !*was_far => {
+            *was_far = true;
+            tracing::warn!(
+                ahead_ms,
+                "this node's clock is far from that of the others: set it (NTP); the log does not follow it"
+            );
+        }
+        Judgement::Near(ahead_ms) if *was_far => {
+            *was_far = false;
+            tracing::info!(ahead_ms, "this node's clock is right again");
+        }
+        Judgement::Far(_) | Judgement::Near(_) | Judgement::Unknown => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use metad_raft::{Applied, Entry as LogEntry, Fut, StateMachine};
 
     use super::*;
+    use crate::clock::SystemClock;
     use crate::codec::Blob;
     use crate::limits::DIGEST_EVERY;
     use crate::meta::entry::{Entry, FEATURE_LEVEL, HandOver, OpId};
@@ -173,7 +230,13 @@ mod tests {
     }
 
     fn pulse(machine: &Arc<MetaMachine>, refusal: Refusal) -> Arc<Pulse> {
-        Pulse::new(Arc::clone(machine), Arc::new(Refusing(refusal)), CancellationToken::new())
+        let clock = LogClock::new(Arc::new(SystemClock), Arc::clone(machine), 1, [1].into());
+        Pulse::new(
+            Arc::clone(machine),
+            Arc::new(Refusing(refusal)),
+            Arc::new(clock),
+            CancellationToken::new(),
+        )
     }
 
     #[test]

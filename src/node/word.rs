@@ -28,6 +28,8 @@ pub enum Word {
         /// How long the asker waits, in milliseconds.
         patience_ms: u64,
     },
+    /// What time is it on your wall?
+    Clock,
 }
 
 /// The answer.
@@ -42,6 +44,11 @@ pub enum Reply {
     Done(Done),
     /// It was not, or not wholly.
     Failed(ControlError),
+    /// The answerer's wall clock.
+    Clock {
+        /// Milliseconds since the epoch.
+        wall_ms: u64,
+    },
 }
 
 impl Word {

@@ -89,6 +89,8 @@ metrics! {
     Gauge raft_members "raft_members" ["role"] "Members by role.";
     Gauge state_differs "state_differs" [] "Whether this node's state was seen to differ from another member's at the same index: 1 or 0.";
 
+    Gauge clock_offset_seconds "clock_offset_seconds" [] "How far this node's clock is ahead of the voters' median; 0 while that is not known.";
+
     Gauge store_records "store_records" [] "Records with at least one property.";
     Gauge store_bytes "store_bytes" ["kind"] "Bytes on disk by kind: log, state, snapshots.";
     Gauge store_overlay_keys "store_overlay_keys" [] "Keys applied in memory that are not in sled yet.";

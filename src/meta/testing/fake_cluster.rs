@@ -15,7 +15,7 @@ use metad_raft::{
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::meta::forward::Answer;
 use crate::meta::log_service::LogService;
 use crate::meta::machine::MetaMachine;
@@ -96,10 +96,15 @@ impl Cluster {
 
     /// The service of a node, started.
     pub fn service(self: &Arc<Self>, node: u64) -> LogService {
+        self.service_at(node, Arc::new(ManualClock::at(1)))
+    }
+
+    /// The same, stamping entries with this clock.
+    pub fn service_at(self: &Arc<Self>, node: u64, clock: Arc<dyn Clock>) -> LogService {
         let log = Arc::new(Node { cluster: Arc::clone(self), me: node });
         let transport = Arc::clone(&log) as Arc<dyn Transport>;
         let machine = Arc::clone(&self.member(node).machine);
-        let service = LogService::start(machine, log, Some(transport), Arc::new(ManualClock::at(1))).unwrap();
+        let service = LogService::start(machine, log, Some(transport), clock).unwrap();
         assert!(self.member(node).service.set(service.forwarding()).is_ok(), "a node is started once");
         service
     }
@@ -169,7 +174,7 @@ impl Cluster {
     }
 
     /// The state of a node.
-    pub fn machine(&self, node: u64) -> &MetaMachine {
+    pub fn machine(&self, node: u64) -> &Arc<MetaMachine> {
         &self.member(node).machine
     }
 

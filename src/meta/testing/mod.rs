@@ -2,6 +2,7 @@
 //!
 //! Not here: tests of single rooms (beside them). Must always hold: the model is written the slow, obvious way.
 
+mod clocks;
 mod cluster;
 mod collections;
 mod fake_cluster;
