@@ -67,7 +67,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub enum Command {
     /// Run a node
     Serve(ServeFlags),
-    /// Show it at work: sample library, node and mount on loopback; Ctrl-C cleans up
+    /// Show it at work: sample library, three nodes and a mount on loopback; Ctrl-C cleans up
     Demo(Demo),
     /// Make metadata records from a folder of files and send them to a node
     Scan(Scan),
@@ -145,9 +145,9 @@ pub struct Demo {
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
     /// Number of nodes
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
     pub nodes: u8,
-    /// Keep the sample library and the node's data
+    /// Keep the sample library and the nodes' data
     #[arg(long)]
     pub keep: bool,
 }

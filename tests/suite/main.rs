@@ -7,6 +7,7 @@
 //! cluster       several nodes: formation, members, the same state everywhere
 //! config_docs   settings, completions, manual, version, exit codes: the binary without a server
 //! crash         kill -9 under load, again and again
+//! demo          `metad demo`: three nodes, a mount, one is killed
 //! doctor        `metad doctor` on a node that is well, and on none
 //! real_input    films, release names and videos that were not made for us
 //! scan_cli      `metad scan --dry-run` on real folders
@@ -27,6 +28,7 @@ mod clean_stop;
 mod cluster;
 mod config_docs;
 mod crash;
+mod demo;
 mod doctor;
 mod real_input;
 mod scan_cli;
