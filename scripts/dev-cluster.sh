@@ -24,14 +24,19 @@ stop() {
   kill -TERM "${pids[@]}" 2>/dev/null || true
   wait
 }
-trap stop INT TERM EXIT
+trap 'stop; exit 130' INT
+trap 'stop; exit 0' TERM
+trap stop EXIT
 
 for n in $(seq "$nodes"); do
-  "$METAD_BINARY" serve --name "node-$n" --data-dir "$dir/node-$n" --files "$dir/files" --peers "$peers" \
+  # The node takes every METAD_ variable for a setting, and refuses ours.
+  env -u METAD_BINARY -u METAD_NODES "$METAD_BINARY" serve --name "node-$n" --data-dir "$dir/node-$n" --files "$dir/files" --peers "$peers" \
     --http "127.0.0.1:$((9100 + n))" --peer "127.0.0.1:$((9000 + n))" --resp "127.0.0.1:$((9200 + n))" \
     --sentinel "127.0.0.1:$((9300 + n))" "$@" &
   pids+=("$!")
 done
 echo "metad -e http://127.0.0.1:9101 status" >&2
 # When one ends by itself the others go on: that is what a cluster is for.
-wait
+wait || true
+echo "all nodes have ended" >&2
+exit 1

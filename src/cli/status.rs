@@ -13,9 +13,16 @@ use super::error::{CliError, Exit};
 use super::node::{members, text};
 use super::output::{Output, printable, table};
 
-/// Shows how a node and its cluster are: once, or again and again until Ctrl-C.
+/// Shows how a node and its cluster are: once, or again and again until Ctrl-C (exit code 130) or until nobody reads.
 pub async fn run(watch: Option<Duration>, client: &Client, out: &mut Output) -> Result<(), CliError> {
     let Some(pause) = watch else { return status(client, out).await };
+    tokio::select! {
+        result = again_and_again(pause, client, out) => result,
+        _ = tokio::signal::ctrl_c() => Err(CliError::new(Exit::Interrupted, "interrupted")),
+    }
+}
+
+async fn again_and_again(pause: Duration, client: &Client, out: &mut Output) -> Result<(), CliError> {
     let mut ticks = tokio::time::interval(pause);
     loop {
         ticks.tick().await;
@@ -23,10 +30,8 @@ pub async fn run(watch: Option<Duration>, client: &Client, out: &mut Output) -> 
         match status(client, out).await {
             Err(CliError::BrokenPipe) => return Ok(()),
             Err(error) => out.note(format!("{error}")),
+            Ok(()) if !out.json => out.line("")?,
             Ok(()) => {}
-        }
-        if !out.json {
-            out.line("")?;
         }
         out.flush()?;
     }

@@ -13,6 +13,7 @@
 //! scan_cli      `metad scan --dry-run` on real folders
 //! survivor      two of three are lost; snapshots of three under load
 //! tree          the tree over restarts, batches and changes, and through the mount
+//! watch         `metad status --watch`
 //! snapshot      the whole state as a file, a new cluster out of it or out of the last survivor
 //! support       starts the binary, isolated from this machine's settings
 //! ```
@@ -36,3 +37,4 @@ mod snapshot;
 mod support;
 mod survivor;
 mod tree;
+mod watch;
