@@ -9,6 +9,7 @@
 //! crash         kill -9 under load, again and again
 //! demo          `metad demo`: three nodes, a mount, one is killed
 //! doctor        `metad doctor` on a node that is well, and on none
+//! fsync         the log is synced before an answer: from the binary's system calls
 //! real_input    films, release names and videos that were not made for us
 //! scan_cli      `metad scan --dry-run` on real folders
 //! survivor      two of three are lost; snapshots of three under load
@@ -31,10 +32,15 @@ mod config_docs;
 mod crash;
 mod demo;
 mod doctor;
+mod fsync;
 mod real_input;
 mod scan_cli;
 mod snapshot;
 mod support;
 mod survivor;
+#[path = "../../raft/tests/suite/synced.rs"]
+mod synced;
+#[path = "../../raft/tests/suite/trace.rs"]
+mod trace;
 mod tree;
 mod watch;

@@ -4,7 +4,7 @@
 //! the kernel was asked for. Without strace, or without the right to use it, it says so and passes; with
 //! METAD_TEST_REQUIRE_STRACE=1 it fails.
 //!
-//! Not here: the reading of traces (see `trace`).
+//! Not here: the reading of traces (see `trace`), the real binary (`tests/suite` of the root crate).
 //! Must always hold: before the answer to an append or a vote stand a write of it to the log, and an `fdatasync` of that file
 //! that begins after the write and ends before the answer.
 
@@ -18,7 +18,8 @@ use metad_raft::consensus::Timing;
 
 use crate::cluster::{PATIENCE, deadline};
 use crate::sockets::{Seat, leader, put};
-use crate::trace::{Call, Frame, calls, frames, name, number};
+use crate::synced::judge;
+use crate::trace::calls;
 
 /// Names the directory and the peers of the traced member: `DIR ADDRESS-OF-1 ADDRESS-OF-3`, one in a line.
 const ROLE: &str = "METAD_TEST_TRACED";
@@ -32,10 +33,6 @@ const PATIENT: Timing = Timing {
     election_min: Duration::from_secs(300),
     election_max: Duration::from_secs(600),
 };
-
-/// Frames of the log's channel, behind the magic of their envelope.
-const VOTE: u8 = 42;
-const VOTE_ANSWER: u8 = 44;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_traced_member_serves_until_its_input_ends() {
@@ -141,53 +138,4 @@ async fn an_append_or_a_vote_is_acknowledged_only_after_an_fdatasync_of_what_it_
     // The judge is awake: without the syncs, the same trace is condemned.
     seen.retain(|call| call.name != "fdatasync");
     assert!(judge(&seen).is_err());
-}
-
-/// How many marked entries and granted votes were acknowledged, each after its sync; else what was wrong.
-fn judge(calls: &[Call]) -> Result<(usize, usize), String> {
-    let (requests, answers) = frames(calls);
-    let (mut appends, mut votes) = (0, 0);
-    for request in requests.iter().filter(|f| f.kind == 1 && f.body.len() > 12) {
-        let answer = answers.iter().find(|a| (a.stream, a.id, a.kind) == (request.stream, request.id, 2));
-        let Some(answer) = answer else { continue };
-        for marker in markers(&request.body) {
-            synced(calls, request, answer, marker)?;
-            appends += 1;
-        }
-        if request.body[2] == VOTE && granted(answer) {
-            // The vote itself: term, node, not committed.
-            synced(calls, request, answer, &request.body[12..29])?;
-            votes += 1;
-        }
-    }
-    Ok((appends, votes))
-}
-
-fn markers(body: &[u8]) -> impl Iterator<Item = &[u8]> {
-    body.windows("marked-0-0=v".len()).filter(|w| w.starts_with(b"marked-") && w.ends_with(b"=v"))
-}
-
-fn granted(answer: &Frame) -> bool {
-    answer.body[2] == VOTE_ANSWER && answer.body[29] == 1
-}
-
-/// An entry may come twice, and is written once: what counts is the last write of it before the answer.
-fn synced(calls: &[Call], request: &Frame, answer: &Frame, what: &[u8]) -> Result<(), String> {
-    let holds = |call: &&Call| call.data.windows(what.len()).any(|w| w == what);
-    let to_log = |call: &&Call| call.name.contains("write") && name(&call.fd).ends_with(b".wal");
-    let write = calls.iter().filter(|c| c.begin < answer.line).filter(to_log).rfind(holds);
-    let write = write.ok_or_else(|| {
-        format!("{what:?}: asked in line {}, never written before {}", request.line + 1, answer.line + 1)
-    })?;
-    let of_file = |c: &&Call| c.name == "fdatasync" && number(&c.fd) == number(&write.fd) && c.result == 0;
-    match calls.iter().filter(of_file).find(|c| c.begin > write.end) {
-        Some(sync) if sync.end < answer.line => Ok(()),
-        sync => Err(format!(
-            "{what:?}: asked in line {}, written in {}, synced in {:?}, answered in {}",
-            request.line + 1,
-            write.end + 1,
-            sync.map(|s| s.end + 1),
-            answer.line + 1
-        )),
-    }
 }

@@ -21,4 +21,5 @@ mod reads;
 mod scripts;
 mod simulation;
 mod sockets;
+mod synced;
 mod trace;
