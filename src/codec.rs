@@ -98,6 +98,13 @@ pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, CodecError> {
     Ok(value)
 }
 
+/// Decodes the first value in `bytes`, whatever follows it.
+pub fn decode_first<T: Decode<()>>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (value, _) =
+        bincode::decode_from_slice(bytes, config()).map_err(|e| CodecError::Malformed(e.to_string()))?;
+    Ok(value)
+}
+
 /// Decodes a value that borrows from `bytes`; every byte must be used.
 pub fn decode_borrowed<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<T, CodecError> {
     let (value, used) = bincode::borrow_decode_from_slice(bytes, config())

@@ -21,6 +21,8 @@ pub fn run(flags: ServeFlags) -> Result<(), CliError> {
 fn exit_of(error: &NodeError) -> Exit {
     match error {
         NodeError::Identity { .. }
+        | NodeError::Newer(_)
+        | NodeError::NewerState { .. }
         | NodeError::Log(StartError::Locked { .. } | StartError::Refused { .. }) => Exit::Identity,
         NodeError::Formation(refused) => match refused {
             Refused::ListsDiffer { .. } | Refused::NamesClash { .. } => Exit::Usage,

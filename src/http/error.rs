@@ -162,7 +162,9 @@ impl From<Reject> for ApiError {
         match reject {
             Reject::Precondition => Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", text),
             Reject::TooManyProperties { .. } => Self::bad("too_many_properties", text),
-            Reject::FeatureLevel { .. } => Self::new(StatusCode::CONFLICT, "feature_level", text),
+            Reject::FeatureLevel { .. } | Reject::FeatureUnknown { .. } => {
+                Self::new(StatusCode::CONFLICT, "feature_level", text)
+            }
             // Of generic keys, which have no HTTP interface of their own.
             Reject::WrongType => Self::new(StatusCode::CONFLICT, "wrong_type", text),
             Reject::NotInteger => Self::bad("not_integer", text),

@@ -133,6 +133,46 @@ pub enum ClusterReject {
         /// The limit.
         limit: u32,
     },
+    /// The node cannot run at the cluster's feature level.
+    #[error(
+        "the cluster runs at feature level {level}, the node knows {min} to {max}: {}",
+        if *max < *level { "upgrade the node" } else { "upgrade all members first" }
+    )]
+    FeatureLevel {
+        /// The cluster's.
+        level: u32,
+        /// The lowest that the node can run at.
+        min: u32,
+        /// The highest that it can apply.
+        max: u32,
+    },
+}
+
+impl NodeCard {
+    /// Refuses a node that cannot run at this feature level.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn runs_at(&self, level: u32) -> Result<(), ClusterReject> {
+        let (min, max) = (self.feature_min, self.feature_max);
+        if (min..=max).contains(&level) {
+            Ok(())
+        } else {
+            Err(ClusterReject::FeatureLevel { level, min, max })
+        }
+    }
+}
+
+impl ClusterOp {
+    /// What the nodes tell of themselves with this change.
+    pub fn cards(&self) -> Vec<&NodeCard> {
+        match self {
+            ClusterOp::Found { members, .. } => members.iter().map(|m| &m.card).collect(),
+            ClusterOp::Admit { card } => vec![card],
+            ClusterOp::Announce { member } => vec![&member.card],
+            ClusterOp::Remove { .. } => Vec::new(),
+        }
+    }
 }
 
 impl Book {
@@ -169,6 +209,11 @@ impl Book {
     pub fn named(&self, name: &str) -> Option<&Member> {
         let by_id = || name.parse().ok().and_then(|id| self.member(id));
         self.members.iter().find(|m| m.card.name == name).or_else(by_id)
+    }
+
+    /// The highest feature level that every member can apply; `None` without members.
+    pub fn common_level(&self) -> Option<u32> {
+        self.members.iter().map(|m| m.card.feature_max).min()
     }
 
     /// Whether the id was removed.

@@ -16,6 +16,32 @@ const VERSION: u8 = 1;
 /// Highest feature level that this build can apply.
 pub const FEATURE_LEVEL: u32 = 1;
 
+/// An entry that this node cannot apply, because it is of a newer version. The rest of the cluster goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "log entry {index} needs {needs}, this build of metad knows feature level {known}: upgrade this node; nothing in its \
+     data directory has to be removed"
+)]
+pub struct NewerEntry {
+    /// Index of the entry.
+    pub index: u64,
+    /// What it needs.
+    pub needs: Needs,
+    /// The highest feature level that this build can apply.
+    pub known: u32,
+}
+
+/// What an entry of a newer version needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Needs {
+    /// A feature level.
+    #[error("feature level {0}")]
+    Level(u32),
+    /// A newer format of entries.
+    #[error("format version {0} of entries")]
+    Format(u8),
+}
+
 /// Identity of one hand-over: a node's doors number what they hand over, so that a write that is submitted again
 /// after a leader change is applied once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, bincode::Decode)]
@@ -71,12 +97,12 @@ impl Sealed {
     }
 }
 
-/// Packs hand-overs into the payload of an entry, as [`Entry::encode`] would.
-pub fn pack(stamp_ms: u64, hand_overs: &[Sealed]) -> Bytes {
+/// Packs hand-overs into the payload of an entry of a feature level, as [`Entry::encode`] would.
+pub fn pack(feature_level: u32, stamp_ms: u64, hand_overs: &[Sealed]) -> Bytes {
     let bytes: usize = hand_overs.iter().map(|h| h.ops.len() + HAND_OVER_HEAD_BYTES).sum();
     let mut out = Vec::with_capacity(ENVELOPE_BYTES + ENTRY_HEAD_BYTES + bytes);
     out.resize(ENVELOPE_BYTES, 0);
-    codec::encode_into(&FEATURE_LEVEL, &mut out);
+    codec::encode_into(&feature_level, &mut out);
     codec::encode_into(&stamp_ms, &mut out);
     codec::encode_into(&(hand_overs.len() as u64), &mut out);
     for hand_over in hand_overs {
@@ -112,6 +138,21 @@ impl Entry {
         Bytes::from(out)
     }
 
+    /// Reads a payload of the log, on a node that can apply entries up to feature level `known`. What the entry needs is looked at
+    /// before anything else of it: the rest may be what this build cannot read.
+    pub fn decode_at(known: u32, payload: &Bytes) -> Result<Result<Self, Needs>, CodecError> {
+        let body = match codec::open(Kind::Entry, VERSION, payload) {
+            Ok((_, body)) => body,
+            Err(CodecError::Newer { found, .. }) => return Ok(Err(Needs::Format(found))),
+            Err(error) => return Err(error),
+        };
+        let level: u32 = codec::decode_first(&body)?;
+        if level > known {
+            return Ok(Err(Needs::Level(level)));
+        }
+        codec::decode_shared(&body).map(Ok)
+    }
+
     /// Reads a payload of the log. Keys and values share its memory.
     pub fn decode(payload: &Bytes) -> Result<Self, CodecError> {
         let (_, body) = codec::open(Kind::Entry, VERSION, payload)?;
@@ -141,7 +182,7 @@ mod tests {
             })
             .collect();
         let entry = Entry { feature_level: FEATURE_LEVEL, stamp_ms: 1_700_000_000_000, hand_overs };
-        assert_eq!(pack(entry.stamp_ms, &sealed), entry.encode());
+        assert_eq!(pack(FEATURE_LEVEL, entry.stamp_ms, &sealed), entry.encode());
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl LogService {
         let status = replicator.status();
         let node = status.borrow().id;
         let boot = next_boot(&machine, node, clock.now_ms())?;
-        let packer = Packer::start(Arc::clone(&replicator), clock);
+        let packer = Packer::start(Arc::clone(&replicator), Arc::clone(&machine), clock);
         let forwarding = ForwardService::new(packer.clone());
         let machine_of_intake = Arc::clone(&machine);
         let parts = intake::Parts { machine: machine_of_intake, status, packer, transport, boot };

@@ -4,7 +4,7 @@
 //! Must always hold: called by one thread at a time; effects are visible before anyone is told of them; the store never
 //! runs ahead of the log.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -12,9 +12,10 @@ use metad_raft::{Applied, Entry, Fatal, SnapshotSink, SnapshotSource, StateMachi
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::apply::{self, Effects, tx::Core, tx::Tx};
+use super::apply::{self, Effects, Stop, tx::Core, tx::Tx};
 use super::cluster::Book;
 use super::digests::{self, Digest, Digests};
+use super::entry::{FEATURE_LEVEL, NewerEntry};
 use super::feed::{ChangeSet, Feed};
 use super::hash::StateHash;
 use super::layout;
@@ -41,6 +42,10 @@ struct Inner {
     applied: watch::Sender<u64>,
     book: watch::Sender<Arc<Book>>,
     digests: Digests,
+    /// The highest feature level that can be applied here.
+    known: u32,
+    /// The entry that could not be, because it is of a newer version.
+    newer: OnceLock<NewerEntry>,
 }
 
 impl MetaMachine {
@@ -52,6 +57,15 @@ impl MetaMachine {
 
     /// The same before a witness, who sees the records of a store that is kept.
     pub fn open_before(shelf: Box<dyn Shelf>, witness: &mut dyn Witness) -> Result<Self, Fatal> {
+        Self::open_knowing(FEATURE_LEVEL, shelf, witness)
+    }
+
+    /// The same of a build that can apply entries up to feature level `known`.
+    pub(super) fn open_knowing(
+        known: u32,
+        shelf: Box<dyn Shelf>,
+        witness: &mut dyn Witness,
+    ) -> Result<Self, Fatal> {
         let store = shelf.open()?;
         let (store, head) = match verify::verified(store.as_ref(), witness) {
             Ok(head) => (store, head),
@@ -72,7 +86,8 @@ impl MetaMachine {
         let book = watch::Sender::new(Arc::clone(&core.book));
         let (core, waiters) = (Mutex::new(core), Waiters::default());
         let digests = Digests::default();
-        let inner = Inner { shelf, state, core, feed, waiters, applied, book, digests };
+        let newer = OnceLock::new();
+        let inner = Inner { shelf, state, core, feed, waiters, applied, book, digests, known, newer };
         Ok(Self { inner: Arc::new(inner), writer: Mutex::new(Some(writer)) })
     }
 
@@ -104,6 +119,16 @@ impl MetaMachine {
     /// Digests of recent indexes and of now, to be compared with those of other nodes.
     pub fn recent_digests(&self) -> Vec<Digest> {
         self.inner.digests.recent(self.digest())
+    }
+
+    /// The feature level that entries may use now.
+    pub fn feature_level(&self) -> u32 {
+        self.inner.state.pinned().head().counters.feature_level
+    }
+
+    /// The entry of a newer version that this node stopped at.
+    pub fn newer(&self) -> Option<NewerEntry> {
+        self.inner.newer.get().copied()
     }
 
     /// Brings everything into the store and ends the write-behind thread. Call after the replicator has stopped.
@@ -165,6 +190,14 @@ fn head_of(core: &Core, applied: Applied) -> Head {
 }
 
 impl Inner {
+    /// Remembers why this node stops, when it is too old for the log.
+    fn stopped(&self, stop: Stop) -> Fatal {
+        match stop {
+            Stop::Newer(newer) => Fatal::new(self.newer.get_or_init(|| newer).to_string()),
+            Stop::Fatal(fatal) => fatal,
+        }
+    }
+
     /// Tells of a book that changed.
     fn publish_book(&self, book: Arc<Book>) {
         self.book.send_if_modified(|known| {
@@ -219,7 +252,8 @@ impl StateMachine for MetaMachine {
         let mut passed: Vec<Digest> = Vec::new();
         for entry in chunk {
             if let Entry::Ops { index, ops } = entry {
-                effects.push(apply::apply(&mut tx, *index, ops)?);
+                let applied = apply::apply(&mut tx, *index, ops, inner.known);
+                effects.push(applied.map_err(|stop| inner.stopped(stop))?);
                 passed.extend(digests::is_kept(*index).then(|| (*index, tx.core.hash().to_bytes())));
             }
         }

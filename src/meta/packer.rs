@@ -21,6 +21,7 @@ use metad_raft::{Fut, PosixMetadataReplicator, Proposal, ReplicateError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::entry::{self, Sealed};
+use super::machine::MetaMachine;
 use crate::clock::Clock;
 use crate::limits;
 
@@ -41,10 +42,14 @@ pub(super) struct Packer {
 
 impl Packer {
     /// Starts packing on the current runtime, until every clone of the offering end is gone.
-    pub fn start(replicator: Arc<dyn PosixMetadataReplicator>, clock: Arc<dyn Clock>) -> Self {
+    pub fn start(
+        replicator: Arc<dyn PosixMetadataReplicator>,
+        machine: Arc<MetaMachine>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let (queue, offers) = mpsc::unbounded_channel();
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let packing = Packing { offers, waiting_bytes: Arc::clone(&waiting_bytes), clock };
+        let packing = Packing { offers, waiting_bytes: Arc::clone(&waiting_bytes), machine, clock };
         tokio::spawn(packing.run(replicator));
         Self { queue, waiting_bytes }
     }
@@ -73,6 +78,8 @@ impl Packer {
 struct Packing {
     offers: mpsc::UnboundedReceiver<Offer>,
     waiting_bytes: Arc<AtomicUsize>,
+    /// Knows the feature level that all members have.
+    machine: Arc<MetaMachine>,
     clock: Arc<dyn Clock>,
 }
 
@@ -123,7 +130,7 @@ impl Packing {
             batch.into_iter().map(|offer| (offer.hand_over, offer.answer)).unzip();
         let bytes = hand_overs.iter().map(|h| h.ops.len()).sum();
         self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        let ops = entry::pack(self.clock.now_ms(), &hand_overs);
+        let ops = entry::pack(self.machine.feature_level(), self.clock.now_ms(), &hand_overs);
         let replicated = replicator.replicate(vec![Proposal { ops }]);
         Box::pin(async move {
             let outcome = replicated.await.pop().unwrap_or(Err(ReplicateError::Unknown));

@@ -139,4 +139,14 @@ pub enum Reject {
     /// Another request has used the key of a request before.
     #[error("the key was used for another request before")]
     KeyReused,
+    /// A member cannot apply entries of the feature level asked for.
+    #[error("feature level {asked} is not known to node {id}, which goes up to {max}: upgrade it first")]
+    FeatureUnknown {
+        /// What was asked for.
+        asked: u32,
+        /// The member.
+        id: u64,
+        /// The highest level that it knows.
+        max: u32,
+    },
 }

@@ -251,6 +251,8 @@ impl Control {
         if name.is_some_and(|name| name != card.name) {
             return Err(ControlError::Identity(format!("the node at {address} is called {}", card.name)));
         }
+        card.runs_at(self.machine.feature_level())
+            .map_err(|why| ControlError::Conflict(format!("the node at {address} cannot be added: {why}")))?;
         Ok(NodeCard { peer: address.to_owned(), ..card })
     }
 
@@ -264,6 +266,7 @@ impl Control {
                     "member {id} has the name {name} or this address: `metad node replace` puts another node in its place"
                 )))
             }
+            Response::Rejected(why) => Err(ControlError::Conflict(why.to_string())),
             other => Err(ControlError::Conflict(format!("the book answers {other:?}"))),
         }
     }

@@ -86,12 +86,12 @@ impl House {
     /// Writes what is missing; whether nothing is missing any more.
     pub async fn tidy(&self) -> Result<bool, ServiceError> {
         if self.is_tidy() {
-            return Ok(true);
+            return self.raise_level().await;
         }
         // A node of a moment ago may not have applied what is in the log already: the book, above all.
         self.replicator.read_barrier(Instant::now() + PATIENCE).await.map_err(|_| ServiceError::NoLeader)?;
         if self.is_tidy() {
-            return Ok(true);
+            return self.raise_level().await;
         }
         if self.machine.book().borrow().is_founded() {
             let announce = ClusterOp::Announce { member: self.own.clone() };
@@ -105,6 +105,19 @@ impl House {
             return Ok(false);
         }
         self.found().await.map(|()| true)
+    }
+
+    /// Once every member can apply a higher feature level, the leader lets entries use it. Whether nothing is left to do.
+    async fn raise_level(&self) -> Result<bool, ServiceError> {
+        let common = self.machine.book().borrow().common_level();
+        let Some(level) = common.filter(|level| *level > self.machine.feature_level()) else {
+            return Ok(true);
+        };
+        if self.replicator.status().borrow().role == Role::Leader {
+            self.write(Op::System(SystemOp::SetFeatureLevel { level })).await?;
+            tracing::info!(level, "every member knows it: entries may use this feature level now");
+        }
+        Ok(false)
     }
 
     /// Whether the book is open and knows this member as it is. One that it does not list has nothing to tell.
@@ -148,4 +161,64 @@ pub async fn write_default_rules(service: &dyn MetadataService) -> Result<(), Se
     let once = Op::Atomic { guards: vec![Guard::NoRules], ops: vec![op] };
     service.write(vec![once], options()).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use metad_raft::NoOpReplicator;
+    use metad_raft::noop::Options;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::meta::cluster::NodeCard;
+    use crate::meta::entry::FEATURE_LEVEL;
+    use crate::meta::log_service::LogService;
+    use crate::meta::store::shelf::MemoryShelf;
+
+    fn member(id: u64, feature_max: u32) -> Member {
+        let (name, peer) = (format!("n{id}"), format!("n{id}:1"));
+        let card =
+            NodeCard { name, incarnation: id, peer, feature_min: 1, feature_max, ..NodeCard::default() };
+        Member { id, card }
+    }
+
+    async fn house(dir: &std::path::Path, own: Member) -> House {
+        let machine = Arc::new(MetaMachine::open(Box::new(MemoryShelf::default())).unwrap());
+        let replicator = Arc::new(NoOpReplicator::new(Options::new(dir)));
+        replicator.start(Arc::clone(&machine) as _).await.unwrap();
+        let wall = Arc::new(ManualClock::at(1));
+        let clock = Arc::new(LogClock::new(wall, Arc::clone(&machine), own.id, [own.id].into()));
+        let service = LogService::start(
+            Arc::clone(&machine),
+            Arc::clone(&replicator) as _,
+            None,
+            Arc::clone(&clock) as _,
+        );
+        House {
+            machine,
+            service: Arc::new(service.unwrap()),
+            replicator,
+            peering: None,
+            own: own.clone(),
+            cluster_id: "c".into(),
+            first: vec![own, member(2, FEATURE_LEVEL)],
+            clock,
+            removed: CancellationToken::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_feature_level_rises_once_the_last_member_knows_a_higher_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let newer = FEATURE_LEVEL + 1;
+        let house = house(dir.path(), member(1, newer)).await;
+        assert!(house.tidy().await.unwrap(), "the book is opened");
+        assert!(house.tidy().await.unwrap(), "and nothing is left to do");
+        assert_eq!(house.machine.feature_level(), FEATURE_LEVEL, "node 2 does not know more");
+        let announce = ClusterOp::Announce { member: member(2, newer) };
+        house.write(Op::System(SystemOp::Cluster(announce))).await.unwrap();
+        house.tidy().await.unwrap();
+        assert_eq!(house.machine.feature_level(), newer);
+        assert!(house.tidy().await.unwrap());
+    }
 }

@@ -41,6 +41,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::fuse;
 use crate::http;
+use crate::meta::entry::{FEATURE_LEVEL, NewerEntry};
 use crate::meta::feed::FeedReader;
 use crate::meta::log_clock::LogClock;
 use crate::meta::log_service::LogService;
@@ -108,6 +109,19 @@ pub enum NodeError {
         path: String,
         /// Why.
         why: String,
+    },
+    /// The log goes on in a newer version than this build's.
+    #[error(transparent)]
+    Newer(#[from] NewerEntry),
+    /// The state in the data directory is of a newer version than this build.
+    #[error(
+        "the data in {dir} is at feature level {found}, this build of metad knows {FEATURE_LEVEL}: start the newer build again"
+    )]
+    NewerState {
+        /// The data directory.
+        dir: String,
+        /// The level of the data.
+        found: u32,
     },
     /// The node cannot be named to its peers.
     #[error("--name: {0}")]
@@ -199,11 +213,13 @@ impl Node {
         let started_ms = clock.now_ms();
         let data_dir = config.node.data_dir.clone();
         let (machine, first) = open_machine(&data_dir).await?;
+        refuse_newer_state(&machine, &data_dir)?;
         let machine = Arc::new(machine);
         let since = machine.feed().reader();
         let own = ground.own(&config, &machine);
         ground.join(&own, &machine)?;
-        let replicator = log::start(&config, &ground, Arc::clone(&machine)).await?;
+        let started = log::start(&config, &ground, Arc::clone(&machine)).await;
+        let replicator = started.map_err(|error| machine.newer().map_or(error, NodeError::Newer))?;
         ground.file.reach(Stage::Started, &data_dir)?;
         let way = ground.peering.as_ref().map(|peering| peering.way());
         let (id, voters) = (own.id, membership::voters(replicator.as_ref(), own.id));
@@ -262,6 +278,9 @@ impl Node {
                 dir: self.config.node.data_dir.display().to_string(),
             }),
             status = failed => {
+                if let Some(newer) = self.machine.newer() {
+                    return Err(newer.into());
+                }
                 let failure = status.ok().and_then(|s| s.failure.clone());
                 Err(NodeError::Failed(failure.unwrap_or_else(|| "the log stopped".into())))
             }
@@ -312,6 +331,15 @@ async fn open_machine(data_dir: &Path) -> Result<(MetaMachine, FirstScan), NodeE
         Ok::<_, Fatal>((machine, first))
     };
     Ok(blocking(open).await?)
+}
+
+/// A build that is older than the data would stop at the first entry of its level.
+fn refuse_newer_state(machine: &MetaMachine, data_dir: &Path) -> Result<(), NodeError> {
+    let found = machine.feature_level();
+    if found <= FEATURE_LEVEL {
+        return Ok(());
+    }
+    Err(NodeError::NewerState { dir: data_dir.display().to_string(), found })
 }
 
 async fn start_follower(

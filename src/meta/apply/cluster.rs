@@ -14,6 +14,10 @@ use crate::meta::response::{Reject, Response};
 
 /// Applies a change of the book.
 pub fn apply(tx: &mut Tx<'_>, op: ClusterOp) -> Result<Response, Fatal> {
+    let level = tx.core.counters.feature_level;
+    if let Some(reject) = op.cards().into_iter().find_map(|card| card.runs_at(level).err()) {
+        return Ok(Response::Rejected(Reject::Cluster(reject)));
+    }
     let mut book = tx.core.book.as_ref().clone();
     let answer = match book.change(op) {
         Ok(answer) => answer,

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use metad_raft::Fatal;
 
 use self::tx::Tx;
-use super::entry::{Entry, FEATURE_LEVEL, HandOver, OpId};
+use super::entry::{Entry, HandOver, NewerEntry, OpId};
 use super::feed::ChangeSet;
 use super::op::{Guard, Op, SystemOp};
 use super::response::{Reject, Response};
@@ -46,15 +46,22 @@ pub struct Effects {
     pub replies: Vec<(OpId, Fate)>,
 }
 
-/// Applies one log entry.
-pub fn apply(tx: &mut Tx<'_>, index: u64, payload: &Bytes) -> Result<Effects, Fatal> {
-    let entry = Entry::decode(payload).map_err(|e| Fatal::with(format!("decode log entry {index}"), e))?;
-    if entry.feature_level > FEATURE_LEVEL {
-        return Err(Fatal::new(format!(
-            "log entry {index} needs feature level {}, this build of metad knows {FEATURE_LEVEL}: upgrade this node",
-            entry.feature_level
-        )));
-    }
+/// Why an entry was not applied. Either stops this node.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// It is of a newer version.
+    #[error(transparent)]
+    Newer(#[from] NewerEntry),
+    /// A fault of this node.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+}
+
+/// Applies one log entry, on a node that knows feature levels up to `known`.
+pub fn apply(tx: &mut Tx<'_>, index: u64, payload: &Bytes, known: u32) -> Result<Effects, Stop> {
+    let entry = Entry::decode_at(known, payload)
+        .map_err(|e| Fatal::with(format!("decode log entry {index}"), e))?
+        .map_err(|needs| NewerEntry { index, needs, known })?;
     tx.begin(index, entry.stamp_ms);
     keyspace::expire_due(tx)?;
     let mut replies = Vec::with_capacity(entry.hand_overs.len());
@@ -139,6 +146,12 @@ fn system(tx: &mut Tx<'_>, op: SystemOp) -> Result<Response, Fatal> {
         SystemOp::Tick => Ok(Response::Done),
         SystemOp::SetFeatureLevel { level } => {
             let present = tx.core.counters.feature_level;
+            // Nobody is asked where there is no book: a node alone knows what it can do.
+            let cannot = tx.core.book.members.iter().find(|m| m.card.feature_max < level);
+            if let Some(member) = cannot {
+                let (id, max) = (member.id, member.card.feature_max);
+                return Ok(Response::Rejected(Reject::FeatureUnknown { asked: level, id, max }));
+            }
             if level < present {
                 return Ok(Response::Rejected(Reject::FeatureLevel { asked: level, present }));
             }

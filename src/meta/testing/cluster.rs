@@ -11,7 +11,14 @@ fn cluster(op: ClusterOp) -> Op {
 }
 
 fn card(name: &str, incarnation: u64) -> NodeCard {
-    NodeCard { name: name.into(), incarnation, peer: format!("{name}:1"), ..NodeCard::default() }
+    NodeCard {
+        name: name.into(),
+        incarnation,
+        peer: format!("{name}:1"),
+        feature_min: 1,
+        feature_max: 1,
+        ..NodeCard::default()
+    }
 }
 
 #[test]

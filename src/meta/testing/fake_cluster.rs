@@ -9,17 +9,19 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use metad_raft::{
-    Applied, Channel, Entry as LogEntry, Fut, Lane, Leader, PeerService, PosixMetadataReplicator, Proposal,
-    Refusal, ReplicateError, Role, StartError, StateMachine, Status, Transport, TransportError,
+    Applied, Channel, Entry as LogEntry, Fatal, Fut, Lane, Leader, PeerService, PosixMetadataReplicator,
+    Proposal, Refusal, ReplicateError, Role, StartError, StateMachine, Status, Transport, TransportError,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, ManualClock};
+use crate::meta::entry::FEATURE_LEVEL;
 use crate::meta::forward::Answer;
 use crate::meta::log_service::LogService;
 use crate::meta::machine::MetaMachine;
 use crate::meta::store::shelf::MemoryShelf;
+use crate::meta::verify::Nobody;
 
 /// How often, in percent, each fault strikes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,15 +85,22 @@ pub struct Cluster {
 impl Cluster {
     /// Nodes without a leader.
     pub fn new(nodes: u64, seed: u64, faults: Faults) -> Arc<Self> {
-        let member = |id| Member {
-            machine: Arc::new(MetaMachine::open(Box::new(MemoryShelf::default())).unwrap()),
+        Self::knowing(&vec![FEATURE_LEVEL; nodes as usize], seed, faults)
+    }
+
+    /// As many nodes as levels, each of a build that can apply entries up to its feature level.
+    pub fn knowing(levels: &[u32], seed: u64, faults: Faults) -> Arc<Self> {
+        let machine =
+            |known| MetaMachine::open_knowing(known, Box::new(MemoryShelf::default()), &mut Nobody).unwrap();
+        let member = |(known, id): (&u32, u64)| Member {
+            machine: Arc::new(machine(*known)),
             status: watch::Sender::new(Status { recovered: true, ..Status::initial(id) }),
             applying: Mutex::default(),
             service: OnceLock::new(),
         };
         let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let log = Log { entries: Vec::new(), limbo: Vec::new(), leader: None, term: 0, random, faults };
-        Arc::new(Self { log: Mutex::new(log), members: (1..=nodes).map(member).collect() })
+        Arc::new(Self { log: Mutex::new(log), members: levels.iter().zip(1..).map(member).collect() })
     }
 
     /// The service of a node, started.
@@ -143,6 +152,9 @@ impl Cluster {
     pub fn catch_up(&self, node: u64) {
         let member = self.member(node);
         let _one_at_a_time = member.applying.lock();
+        if member.status.borrow().failure.is_some() {
+            return;
+        }
         let applied = member.machine.digest().0 as usize;
         let (rest, by_snapshot) = {
             let mut log = self.log.lock();
@@ -160,8 +172,15 @@ impl Cluster {
         if by_snapshot {
             self.install(&member.machine, &entries, &upto);
         } else {
-            member.machine.apply(&entries, &upto).unwrap();
+            let applied = member.machine.apply(&entries, &upto);
+            let stop = |fault: Fatal| member.status.send_modify(|s| s.failure = Some(fault.to_string()));
+            applied.unwrap_or_else(stop);
         }
+    }
+
+    /// The log.
+    pub fn entries(&self) -> Vec<Bytes> {
+        self.log.lock().entries.clone()
     }
 
     /// What a snapshot of a node that applied `entries` after this one's state would install here.

@@ -6,6 +6,7 @@ mod clocks;
 mod cluster;
 mod collections;
 mod fake_cluster;
+mod features;
 mod gateway;
 mod golden;
 mod key_promises;

@@ -74,6 +74,8 @@ fn rejects() -> Vec<Row<Reject>> {
         Reject::AddedBelowLength => ("reject-added-below-length", "Refused: fewer added entries than there are", Reject::AddedBelowLength),
         Reject::BusyGroup => ("reject-busy-group", "Refused: the group is there already", Reject::BusyGroup),
         Reject::NoGroup { .. } => ("reject-no-group", "Refused: the group of the second stream is absent", Reject::NoGroup { stream: 1 }),
+        Reject::FeatureUnknown { .. } => ("reject-feature-unknown", "Refused: a member does not know the feature level",
+            Reject::FeatureUnknown { asked: 300, id: 3, max: 2 }),
         Reject::KeyReused => ("reject-key-reused", "Refused: the key of another request", Reject::KeyReused),
     )
 }
@@ -85,6 +87,8 @@ fn cluster_rejects() -> Vec<Row<ClusterReject>> {
         ClusterReject::Removed { .. } => ("reject-cluster-removed", "Refused: removed for good", ClusterReject::Removed { id: 3 }),
         ClusterReject::Taken { .. } => ("reject-cluster-taken", "Refused: a name or address that member 3 has", ClusterReject::Taken { id: 3 }),
         ClusterReject::AnotherIncarnation { .. } => ("reject-cluster-another-incarnation", "Refused: another data directory", ClusterReject::AnotherIncarnation { id: 3 }),
+        ClusterReject::FeatureLevel { .. } => ("reject-cluster-feature-level", "Refused: a node that cannot run at the present level",
+            ClusterReject::FeatureLevel { level: 300, min: 1, max: 2 }),
         ClusterReject::Full { .. } => ("reject-cluster-full", "Refused: no room for another member", ClusterReject::Full { limit: 32 }),
     )
 }
