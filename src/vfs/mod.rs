@@ -33,6 +33,7 @@ pub mod tree;
 pub mod tree_claim;
 pub mod tree_diff;
 mod tree_dirs;
+mod tree_folder;
 pub mod tree_fs;
 mod tree_name;
 mod tree_node;

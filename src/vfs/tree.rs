@@ -27,8 +27,9 @@ use super::filesystem::ROOT_INODE;
 use super::tree_claim::Waiting;
 use super::tree_diff::{Recorder, TreeDiff};
 use super::tree_dirs::Salted;
+use super::tree_folder::{Aside, Folder};
 use super::tree_name::{legal, pack_labels};
-use super::tree_node::{Children, DirNode, FileNode, Link, NOWHERE, ROOT};
+use super::tree_node::{Child, Children, DirNode, FileNode, Link, NOWHERE, ROOT};
 use super::tree_spelling::Spellings;
 use super::tree_table::{Slab, SlotTable};
 use crate::limits::{FILE_LINKS_MAX, SOURCE_PATH_BYTES_MAX, TREE_DEPTH_MAX};
@@ -53,6 +54,9 @@ pub struct Tree {
     pub(super) by_dir: SlotTable,
     pub(super) salted: BTreeMap<u32, Salted>,
     pub(super) spellings: BTreeMap<u32, Spellings>,
+    /// Directories whose list may have become needless in this change.
+    pub(super) maybe_calm: Vec<u32>,
+    pub(super) aside: Aside,
     pub(super) waiting: BTreeSet<Waiting>,
     /// Directories that lost the entry which decided their times.
     pub(super) stale_times: BTreeSet<u32>,
@@ -74,7 +78,7 @@ impl Default for Tree {
 /// A placement made safe: legal components, the name, the packed labels.
 #[derive(Debug)]
 struct Place<'p> {
-    dirs: Vec<Cow<'p, str>>,
+    dirs: Vec<Folder<'p>>,
     /// First candidate of the name that it may have.
     from: u16,
     name: Cow<'p, str>,
@@ -106,6 +110,8 @@ impl Tree {
             by_dir: SlotTable::default(),
             salted: BTreeMap::new(),
             spellings: BTreeMap::new(),
+            maybe_calm: Vec::new(),
+            aside: Aside::default(),
             waiting: BTreeSet::new(),
             stale_times: BTreeSet::new(),
             recorder: None,
@@ -132,6 +138,7 @@ impl Tree {
             }
             None => self.add(id, source, facts, text, &places),
         }
+        self.calm_down();
     }
 
     /// Takes a file out with all its links. Answers whether it was there.
@@ -139,6 +146,7 @@ impl Tree {
         let Some(file) = self.file_slot(id) else { return false };
         self.unlink(file);
         self.drop_file(file);
+        self.calm_down();
         true
     }
 
@@ -175,7 +183,7 @@ impl Tree {
         self.by_id.insert(xxh3_64(id), file, |slot| xxh3_64(files[slot].id()));
         self.by_inode.insert(facts.inode, file, |slot| files[slot].inode);
         for (n, place) in places.iter().enumerate() {
-            let dir = self.make_dirs(place.dirs.iter().map(AsRef::as_ref), self.rank(file), n);
+            let dir = self.make_dirs(&place.dirs, (facts.order, facts.inode, n));
             let link = Link {
                 dir,
                 held: place.from,
@@ -185,7 +193,7 @@ impl Tree {
                 suffix_len: tiny(place.suffix_len),
             };
             self.push_link(file, n, link);
-            self.settle(file, dir, place.from);
+            self.settle(Child::file(file), dir, place.from);
             self.count_in(dir, facts.order_s);
         }
         if !places.is_empty() {
@@ -211,17 +219,16 @@ impl Tree {
 
     fn unlink(&mut self, file: u32) {
         let links = self.links(file);
-        let (rank, order_s) = (self.rank(file), self.files[file].order_s);
+        let (order, inode, order_s) =
+            (self.files[file].order, self.files[file].inode, self.files[file].order_s);
         if !links.is_empty() {
             self.linked -= 1;
             self.linked_bytes = self.linked_bytes.saturating_sub(self.files[file].size);
         }
+        // Link by link: a directory that is left without one may not stay while others compete for names.
         for (n, link) in links.iter().enumerate() {
-            self.withdraw(file, link.dir);
-            // Before any directory goes away below.
-            self.unwant_spellings(link.dir, rank, n);
-        }
-        for link in links {
+            self.withdraw(Child::file(file), link.dir);
+            self.unwant_spellings(link.dir, (order, inode, n));
             self.count_out(link.dir, order_s);
         }
     }
@@ -253,13 +260,12 @@ impl Tree {
     }
 
     /// Whether a directory has exactly this path and nobody wants it otherwise.
-    fn is_path(&self, mut dir: u32, components: &[Cow<'_, str>]) -> bool {
-        for component in components.iter().rev() {
-            let node = &self.dirs[dir];
-            if dir == ROOT || node.contested || *node.name != **component {
+    fn is_path(&self, mut dir: u32, path: &[Folder<'_>]) -> bool {
+        for folder in path.iter().rev() {
+            if dir == ROOT || self.dirs[dir].contested || !self.is_folder(dir, folder) {
                 return false;
             }
-            dir = node.parent;
+            dir = self.dirs[dir].parent;
         }
         dir == ROOT
     }
@@ -353,11 +359,12 @@ impl Tree {
 impl<'p> Place<'p> {
     /// Keeps the place where a pin says. A pin for another folder is none: pins are for one outcome of the rules.
     fn pin(&mut self, pin: &'p LinkPin) {
-        let folder: Vec<Cow<'p, str>> = pin.folder.split('/').filter(|c| !c.is_empty()).map(legal).collect();
-        if folder.is_empty() {
+        let names: Vec<Cow<'p, str>> = pin.folder.split('/').filter(|c| !c.is_empty()).map(legal).collect();
+        if names.is_empty() {
             self.from = pin.candidate;
-        } else if same_directory(&folder, &self.dirs) {
-            (self.dirs, self.from) = (folder, pin.candidate);
+        } else if names.len() == self.dirs.len() && self.dirs.iter().zip(&names).all(|(f, n)| f.may_be(n)) {
+            self.dirs.iter_mut().zip(names).for_each(|(folder, name)| folder.pin(name));
+            self.from = pin.candidate;
         }
     }
 }
@@ -373,6 +380,7 @@ fn safe_places(wishes: &[Wish]) -> Vec<Place<'_>> {
         if places.iter().all(|p| !same_directory(&p.dirs, &dirs)) {
             let suffix_len = safe_suffix(&name, wish.suffix_len);
             let labels = pack_labels(wish.labels.iter().map(String::as_str));
+            let dirs = dirs.into_iter().map(Folder::new).collect();
             places.push(Place { dirs, from: 0, name, suffix_len, labels });
         }
     }
@@ -385,8 +393,8 @@ fn safe_suffix(name: &str, wanted: usize) -> usize {
     if fits { wanted } else { 0 }
 }
 
-fn same_directory(a: &[Cow<'_, str>], b: &[Cow<'_, str>]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| super::cookie::key(a) == super::cookie::key(b))
+fn same_directory(a: &[Folder<'_>], b: &[Cow<'_, str>]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| super::cookie::key(&a.wish) == super::cookie::key(b))
 }
 
 /// A file's heap block: hashId, source path, then name and labels of each link.

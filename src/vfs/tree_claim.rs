@@ -1,41 +1,44 @@
 //! Who holds which name: collisions, resolved without looking at the order of arrival.
 //!
 //! Every directory is a small market. Each file that the rules put there has a list of names it would take, best
-//! first (`tree_name`), and a rank: (naming order, inode). **The outcome is what falls out when files are asked one by
-//! one in order of rank and each takes its best name that is still free.** Directories are asked before all files: a
-//! folder keeps its name and a file of the same name moves aside. A pinned file's list begins with the name that it got
-//! (`meta::pin`): it asks for nothing better.
+//! first (`tree_name`), and a rank: (naming order, inode, number of the link). **The outcome is what falls out when files
+//! are asked one by one in order of rank and each takes its best name that is still free.** A folder is asked like a
+//! file, in the turn of the first link below it: that file makes the folder before it takes its own name. So whoever
+//! came second, file or folder, moves aside. A pinned file's list begins with the name that it got (`meta::pin`), and so
+//! does that of a folder: they ask for nothing better.
 //!
 //! It is kept up to date without asking everybody again (deferred acceptance; all files agree on the ranks, so there
 //! is exactly one stable outcome, whatever the order of arrival):
 //! * a newcomer proposes down its list; it takes a name from a holder of later rank, who then goes on down its own;
+//! * a folder whose first link changes gives its name back and proposes anew, by the new rank (`tree_spelling`);
 //! * a name that becomes free goes to the first in rank among those who were refused it (`waiting`), whose old name
 //!   becomes free in turn.
 //!
 //! Consequences. A newcomer has the latest rank (orders come from a counter), so adding a file moves no other file. Once
 //! everybody in `waiting` is pinned (`tree_pins`), taking a file away or changing it moves no other either: nobody waits
-//! for what it leaves. One thing does move a file: a new *folder* with its very name.
+//! for what it leaves.
 //!
-//! Not here: names themselves, directories (`tree_dirs`).
-//! Must always hold: at most one entry per comparison key and directory; a file is in `waiting` for exactly the
-//! candidates from its first one to before the one it holds; a file has at most one link per directory.
+//! Not here: names themselves, directories (`tree_dirs`), whose spelling of a folder counts (`tree_spelling`).
+//! Must always hold: at most one entry per comparison key and directory; a child is in `waiting` for exactly the
+//! candidates from its first one to before the one it holds; a file has at most one link per directory; a directory
+//! that waits, or whose name somebody waits for, is contested.
 
 use std::borrow::Cow;
 
 use super::cookie::{cookie, key};
 use super::tree::Tree;
-use super::tree_name::candidate;
+use super::tree_name::{candidate, folder_candidate};
 use super::tree_node::{Child, Link, Node};
+use super::tree_spelling::LinkRank;
 
-/// A file that would rather have a name that somebody of earlier rank, or a folder, holds.
+/// A file or a folder that would rather have a name that somebody of earlier rank holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Waiting {
     dir: u32,
     /// Cookie of the name's key before clashes.
     name_hash: u64,
-    order: u64,
-    inode: u64,
-    pub(super) file: u32,
+    rank: LinkRank,
+    pub(super) child: Child,
     candidate: u16,
 }
 
@@ -157,93 +160,146 @@ impl Tree {
         best.map(|(_, at, child)| (at, child))
     }
 
-    /// Gives a file its best name in a directory from candidate `k` on, and whoever it pushes aside theirs.
-    pub(super) fn settle(&mut self, mut file: u32, dir: u32, mut k: u16) {
+    /// Gives a file or a contested directory its best name in a directory from candidate `k` on, and whoever it pushes
+    /// aside theirs.
+    pub(super) fn settle(&mut self, mut asker: Child, dir: u32, mut k: u16) {
         loop {
-            let name_key = key(&self.candidate_in(file, dir, k)).into_owned();
-            match self.find(dir, &name_key).map(|(at, child)| (at, child.node())) {
-                None => {
-                    self.link_in_mut(file, dir).held = k;
-                    return self.attach(dir, &name_key, Child::file(file));
-                }
-                Some((at, Node::File(holder))) if self.rank(file) < self.rank(holder) => {
-                    let lost = self.take_name(holder, dir, at);
-                    self.link_in_mut(file, dir).held = k;
-                    self.attach(dir, &name_key, Child::file(file));
-                    (file, k) = (holder, lost + 1);
-                }
-                Some((_, Node::File(_) | Node::Dir(_))) => {
-                    self.wait_for(file, dir, k, &name_key);
-                    k += 1;
-                }
+            let name_key = key(&self.candidate_of(asker, dir, k)).into_owned();
+            let Some((at, holder)) = self.find(dir, &name_key) else {
+                self.hold(asker, dir, k);
+                return self.attach(dir, &name_key, asker);
+            };
+            if let Node::Dir(sub) = holder.node() {
+                self.contest(sub);
+            }
+            if self.asking_rank(asker, dir) < self.asking_rank(holder, dir) {
+                let lost = self.take_name(holder, dir, at);
+                self.hold(asker, dir, k);
+                self.attach(dir, &name_key, asker);
+                (asker, k) = (holder, lost + 1);
+            } else {
+                self.wait_for(asker, dir, k, &name_key);
+                k += 1;
             }
         }
     }
 
-    /// Takes from a file the name it holds at a cookie; the file waits for it from now on. Answers which candidate it
-    /// was: the file must settle from the next one.
-    pub(super) fn take_name(&mut self, holder: u32, dir: u32, at: u64) -> u16 {
-        let held = self.link_in(holder, dir).held;
-        let name_key = key(&self.name_in(holder, dir)).into_owned();
-        self.detach(dir, at, Child::file(holder));
+    /// Takes from a child the name it holds at a cookie; the child waits for it from now on. Answers which candidate it
+    /// was: the child must settle from the next one.
+    fn take_name(&mut self, holder: Child, dir: u32, at: u64) -> u16 {
+        let (_, held) = self.reach(holder, dir);
+        let name_key = key(&self.child_name(dir, holder)).into_owned();
+        self.detach(dir, at, holder);
         self.wait_for(holder, dir, held, &name_key);
         held
     }
 
-    /// Takes a file's name and its place in all queues of a directory, and passes the name on.
-    pub(super) fn withdraw(&mut self, file: u32, dir: u32) {
-        let Link { from, held, .. } = self.link_in(file, dir);
-        self.stop_waiting(file, dir, from, held);
-        let name_key = key(&self.name_in(file, dir)).into_owned();
-        let (at, child) = self.find(dir, &name_key).expect("a settled file is in its directory");
+    /// Takes a child's name and its place in all queues of a directory, and passes the name on.
+    pub(super) fn withdraw(&mut self, child: Child, dir: u32) {
+        let (from, held) = self.reach(child, dir);
+        self.stop_waiting(child, dir, from, held);
+        let name_key = key(&self.child_name(dir, child)).into_owned();
+        let (at, _) = self.find(dir, &name_key).expect("a settled child is in its directory");
         self.detach(dir, at, child);
         self.pass_on(dir, name_key);
     }
 
     /// Gives a name that has become free to the first in rank who waits for it, and so on down the chain.
-    pub(super) fn pass_on(&mut self, dir: u32, mut name_key: String) {
+    fn pass_on(&mut self, dir: u32, mut name_key: String) {
         while let Some(next) = self.first_waiting(dir, &name_key) {
-            let held = self.link_in(next.file, dir).held;
-            self.stop_waiting(next.file, dir, next.candidate, held);
-            let old_key = key(&self.name_in(next.file, dir)).into_owned();
-            let (at, child) = self.find(dir, &old_key).expect("a settled file is in its directory");
+            let (_, held) = self.reach(next.child, dir);
+            self.stop_waiting(next.child, dir, next.candidate, held);
+            let old_key = key(&self.child_name(dir, next.child)).into_owned();
+            let (at, child) = self.find(dir, &old_key).expect("a settled child is in its directory");
             self.detach(dir, at, child);
-            self.link_in_mut(next.file, dir).held = next.candidate;
+            self.hold(child, dir, next.candidate);
             self.attach(dir, &name_key, child);
             name_key = old_key;
         }
     }
 
-    fn first_waiting(&self, dir: u32, name_key: &str) -> Option<Waiting> {
+    pub(super) fn first_waiting(&self, dir: u32, name_key: &str) -> Option<Waiting> {
+        if self.waiting.is_empty() {
+            return None;
+        }
         let name_hash = cookie(name_key, self.bits.cookie);
-        let from = Waiting { dir, name_hash, order: 0, inode: 0, file: 0, candidate: 0 };
+        let from = Waiting { dir, name_hash, rank: (0, 0, 0), child: Child::file(0), candidate: 0 };
         self.waiting
             .range(from..)
             .take_while(|w| (w.dir, w.name_hash) == (dir, name_hash))
-            .find(|w| has_key(&self.candidate_in(w.file, dir, w.candidate), name_key))
+            .find(|w| has_key(&self.candidate_of(w.child, dir, w.candidate), name_key))
             .copied()
     }
 
-    fn wait_for(&mut self, file: u32, dir: u32, candidate: u16, name_key: &str) {
-        let name_hash = cookie(name_key, self.bits.cookie);
-        let (order, inode) = self.rank(file);
-        self.waiting.insert(Waiting { dir, name_hash, order, inode, file, candidate });
+    fn wait_for(&mut self, child: Child, dir: u32, candidate: u16, name_key: &str) {
+        let (name_hash, rank) = (cookie(name_key, self.bits.cookie), self.asking_rank(child, dir));
+        self.waiting.insert(Waiting { dir, name_hash, rank, child, candidate });
     }
 
     /// Leaves the queues for candidates `from..to`.
-    fn stop_waiting(&mut self, file: u32, dir: u32, from: u16, to: u16) {
-        let (order, inode) = self.rank(file);
+    fn stop_waiting(&mut self, child: Child, dir: u32, from: u16, to: u16) {
         for candidate in from..to {
-            let name_hash = cookie(&key(&self.candidate_in(file, dir, candidate)), self.bits.cookie);
-            self.waiting.remove(&Waiting { dir, name_hash, order, inode, file, candidate });
+            let name_key = key(&self.candidate_of(child, dir, candidate)).into_owned();
+            let (name_hash, rank) = (cookie(&name_key, self.bits.cookie), self.asking_rank(child, dir));
+            self.waiting.remove(&Waiting { dir, name_hash, rank, child, candidate });
+            if let Some(Node::Dir(holder)) = self.find(dir, &name_key).map(|(_, holder)| holder.node()) {
+                self.maybe_calm.push(holder);
+            }
         }
     }
 
-    /// Who is asked first for names: the earlier naming order; the inode number decides between equals.
-    pub(super) fn rank(&self, file: u32) -> (u64, u64) {
-        (self.files[file].order, self.files[file].inode)
+    /// Notes that a child has candidate `k` of its name from now on.
+    fn hold(&mut self, child: Child, dir: u32, k: u16) {
+        match child.node() {
+            Node::File(file) => self.link_in_mut(file, dir).held = k,
+            Node::Dir(sub) => {
+                let list = self.spellings.get_mut(&sub).expect(LISTED);
+                list.held = k;
+                let name = folder_candidate(&list.asking.base, k).into_owned();
+                self.rename_dir(sub, &name);
+                self.maybe_calm.push(sub);
+            }
+        }
+    }
+
+    /// The first candidate that a child may have, and the one that it holds.
+    fn reach(&self, child: Child, dir: u32) -> (u16, u16) {
+        match child.node() {
+            Node::File(file) => {
+                let Link { from, held, .. } = self.link_in(file, dir);
+                (from, held)
+            }
+            // Without a list it holds what it asked for; which candidate that is matters to nobody.
+            Node::Dir(sub) => self.spellings.get(&sub).map_or((0, 0), |list| (list.asking.from, list.held)),
+        }
+    }
+
+    /// Who is asked first for names: the earlier naming order; then the inode number decides, then the number of the
+    /// link. A folder is asked in the turn of the first link below it.
+    fn asking_rank(&self, child: Child, dir: u32) -> LinkRank {
+        match child.node() {
+            Node::File(file) => self.link_rank(file, dir),
+            Node::Dir(sub) => self.spellings[&sub].asking.rank,
+        }
+    }
+
+    /// The rank of a file's link in a directory.
+    pub(super) fn link_rank(&self, file: u32, dir: u32) -> LinkRank {
+        let node = &self.files[file];
+        (node.order, node.inode, self.link_number(file, dir))
+    }
+
+    /// Candidate `k` of the name of a file or of a contested directory.
+    fn candidate_of(&self, child: Child, dir: u32, k: u16) -> Cow<'_, str> {
+        match child.node() {
+            Node::File(file) => self.candidate_in(file, dir, k),
+            Node::Dir(sub) => folder_candidate(&self.spellings[&sub].asking.base, k),
+        }
     }
 }
+
+/// Only contested directories compete for names, and those have a list.
+const LISTED: &str = "a directory that competes for a name has a list";
 
 /// Whether a name's comparison key is `wanted`.
 fn has_key(name: &str, wanted: &str) -> bool {

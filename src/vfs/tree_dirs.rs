@@ -1,18 +1,21 @@
-//! Directories: made when a file needs them, pruned with their last file, numbered and dated by state alone.
+//! Directories: made when a file needs them, pruned with their last file, numbered and dated by state alone. A
+//! directory's number comes from what the rules call it, not from what it is shown as.
 //!
 //! Times. `birth(dir)` is the earliest naming time (`order_ms`) of all files below: when the folder came to be, as far
 //! as the state can tell. `mtime(dir)` is the latest of the naming times of its direct files and the births of its
 //! sub-folders: when its listing last grew. Nothing remembers what was removed, so removing the newest entry takes the
 //! mtime back; it still changes, which is what scanners compare.
 //!
-//! Not here: names of files (`tree_claim`), the spelling of a folder (`tree_spelling`).
+//! Not here: names (`tree_claim`), the spelling of a folder (`tree_spelling`), which folder is meant (`tree_folder`).
 //! Must always hold: no directory but the root is empty; `below`, `subdirs` and, after `refresh_times`, birth and
 //! mtime are what a walk would find; `salted` holds exactly the directories whose number is not their plain hash.
 
 use super::cookie::key;
 use super::inode::{DIRECTORY_BIT, ROOT_HASH, directory_inode, path_hash};
 use super::tree::Tree;
+use super::tree_folder::Folder;
 use super::tree_node::{Child, Children, DirNode, Node, ROOT};
+use super::tree_spelling::LinkRank;
 
 /// A directory whose plain number belongs to another.
 #[derive(Clone, Copy, Debug)]
@@ -22,36 +25,24 @@ pub(super) struct Salted {
 }
 
 impl Tree {
-    /// The directory for a path of legal components, made if need be. `rank` and `link` are those of the file it is
-    /// for: they decide the spelling.
-    pub(super) fn make_dirs<'c>(
-        &mut self,
-        components: impl Iterator<Item = &'c str>,
-        rank: (u64, u64),
-        link: usize,
-    ) -> u32 {
+    /// The directory for a path of legal components, made if need be, for the link of this rank.
+    pub(super) fn make_dirs(&mut self, path: &[Folder<'_>], rank: LinkRank) -> u32 {
         let mut dir = ROOT;
-        for name in components {
-            let name_key = key(name);
-            dir = match self.find(dir, &name_key).map(|(at, child)| (at, child.node())) {
-                Some((_, Node::Dir(sub))) => {
-                    self.want_spelling(sub, name, rank, link);
+        for folder in path {
+            let wish_key = key(&folder.wish);
+            dir = match self.folder(dir, &wish_key) {
+                Some(sub) => {
+                    self.want_spelling(sub, folder.name(), rank);
                     sub
                 }
-                Some((at, Node::File(file))) => {
-                    let lost = self.take_name(file, dir, at);
-                    let sub = self.new_dir(dir, name, &name_key);
-                    self.settle(file, dir, lost + 1);
-                    sub
-                }
-                None => self.new_dir(dir, name, &name_key),
+                None => self.new_dir(dir, folder.name(), &wish_key, rank),
             };
         }
         dir
     }
 
-    fn new_dir(&mut self, parent: u32, name: &str, name_key: &str) -> u32 {
-        let hash = path_hash(self.path_hash_of(parent), name_key, self.bits.inode);
+    fn new_dir(&mut self, parent: u32, name: &str, wish_key: &str, rank: LinkRank) -> u32 {
+        let hash = path_hash(self.path_hash_of(parent), wish_key, self.bits.inode);
         let slot = self.dirs.insert(DirNode {
             inode: 0,
             parent,
@@ -64,9 +55,17 @@ impl Tree {
             children: Children::Empty,
         });
         self.name_bytes += name.len();
+        self.set_wish(slot, wish_key);
         self.dirs[parent].subdirs += 1;
         self.claim_inode(slot, hash);
-        self.attach(parent, name_key, Child::dir(slot));
+        let name_key = key(name);
+        if self.find(parent, &name_key).is_none() {
+            self.attach(parent, &name_key, Child::dir(slot));
+        } else {
+            self.begin_list(slot, &[rank]);
+            let from = self.spellings[&slot].asking.from;
+            self.settle(Child::dir(slot), parent, from);
+        }
         slot
     }
 
@@ -120,16 +119,14 @@ impl Tree {
 
     fn prune(&mut self, dir: u32) {
         let parent = self.dirs[dir].parent;
-        let name_key = key(&self.dirs[dir].name).into_owned();
-        let (at, child) = self.find(parent, &name_key).expect("a directory is among its parent's children");
-        self.detach(parent, at, child);
+        self.withdraw(Child::dir(dir), parent);
         self.dirs[parent].subdirs -= 1;
         self.forget_spellings(dir);
         self.stale_times.remove(&dir);
         self.release_inode(dir);
+        self.forget_wish(dir);
         let node = self.dirs.remove(dir);
         self.name_bytes -= node.name.len();
-        self.pass_on(parent, name_key);
     }
 
     /// Computes again the times of the directories that lost the entry which decided them. Once per batch: a removal
@@ -245,12 +242,12 @@ impl Tree {
         Some((dir, Salted { path_hash, salt }))
     }
 
-    /// A directory's path in comparison form: the order of salts.
+    /// A directory's path as the rules call it, in comparison form: the order of salts.
     fn folded_path(&self, dir: u32) -> Vec<String> {
         let mut path = Vec::new();
         let mut at = dir;
         while at != ROOT {
-            path.push(key(&self.dirs[at].name).into_owned());
+            path.push(self.wish_key(at).into_owned());
             at = self.dirs[at].parent;
         }
         path.reverse();

@@ -7,6 +7,8 @@
 //! then         Brazil (1985) [1f8a…-2].mkv          the same with a number: the list has no end
 //! ```
 //!
+//! A folder whose name an older file has is called `Brazil [folder]`, `Brazil [folder 2]`, ….
+//!
 //! Not here: which candidate a file gets (`tree_claim`).
 //! Must always hold: a candidate is a function of (clean name, labels, hashId) alone; every one is a legal component of
 //! at most 255 bytes of UTF-8, and keeps the suffix (`.mkv`, `.en.srt`).
@@ -49,6 +51,35 @@ pub(super) fn candidate<'a>(
         None => format!(" [{hash}-{}]", left - HASH_DIGITS.len() + 2),
     };
     Cow::Owned(marked(clean, suffix_len, &mark))
+}
+
+/// What stands behind the name of a folder that had to yield.
+const FOLDER_MARK: &str = " [folder";
+
+/// Candidate `k` for a folder that is spelled `base`.
+pub(super) fn folder_candidate(base: &str, k: u16) -> Cow<'_, str> {
+    match k {
+        0 => Cow::Borrowed(base),
+        1 => Cow::Owned(marked(base, 0, &format!("{FOLDER_MARK}]"))),
+        k => Cow::Owned(marked(base, 0, &format!("{FOLDER_MARK} {k}]"))),
+    }
+}
+
+/// Which candidate of which spelling a name is, for the folder that the rules call `wish_key` in comparison form;
+/// `None` when it is none. It is how a pin is read, and the contrary of [`folder_candidate`].
+pub(super) fn folder_asked<'n>(name: &'n str, wish_key: &str) -> Option<(&'n str, u16)> {
+    if cookie::key(name) == wish_key {
+        return Some((name, 0));
+    }
+    let (base, mark) = name.rsplit_once(FOLDER_MARK)?;
+    let k = match mark.strip_suffix(']')? {
+        "" => 1,
+        number => number.strip_prefix(' ')?.parse().ok().filter(|k| *k > 1)?,
+    };
+    let base_key = cookie::key(base);
+    // A name near the limit was cut, by as much as makes a whole character.
+    let cut = name.len() > NAME_BYTES_MAX - 4 && wish_key.starts_with(&*base_key);
+    (base_key == wish_key || cut).then_some((base, k))
 }
 
 /// Labels as they stand in a file's block. Empty ones, repeated ones and those that would not leave room for a name
@@ -147,6 +178,18 @@ mod tests {
             let found = candidate(&clean, suffix_len, &packed, name.as_bytes(), k);
             prop_assert!(found.len() <= NAME_BYTES_MAX && !found.is_empty());
             prop_assert!(!found.contains(['/', '\0']) && found != "." && found != "..");
+        }
+
+        #[test]
+        fn a_folder_is_told_from_each_of_its_names(wish in "[a-zA-Z\u{c9} ]{1,10}( \\[folder( 2)?\\])?|[\\PC]{240,300}", k in 0u16..20) {
+            let wish = legal(&wish).into_owned();
+            let name = folder_candidate(&wish, k).into_owned();
+            prop_assert!(name.len() <= NAME_BYTES_MAX);
+            let asked = folder_asked(&name, &cookie::key(&wish));
+            let (base, from) = asked.expect("it is one of its names");
+            prop_assert_eq!(from, k);
+            prop_assert_eq!(&*folder_candidate(base, from), &*name);
+            prop_assert!(k == 0 || folder_asked(&wish, &cookie::key(&name)).is_none());
         }
 
         #[test]

@@ -89,14 +89,14 @@ pub(super) struct DirNode {
     pub(super) birth_s: u32,
     /// Latest of: `order_s` of direct links, births of sub-directories.
     pub(super) newest_s: u32,
-    /// More than one spelling is wanted: see `tree_spelling`.
+    /// Its name depends on who is below: see `tree_spelling`.
     pub(super) contested: bool,
     pub(super) name: Box<str>,
     pub(super) children: Children,
 }
 
 /// What a directory entry is: a slot of one of the two slabs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Child(u32);
 
 /// A [`Child`], taken apart.

@@ -1,8 +1,8 @@
 //! Which files hold their places only as long as nobody else changes, and the pins that keep them there.
 //!
 //! They need no list of their own: a file that did not get the name it asked for is in `waiting`, and one whose folder
-//! is spelled otherwise than it asked for is in the folder's `spellings`. A pinned file asks for what it has, so it is in
-//! neither.
+//! is called otherwise than it asked for (another spelling, or `Brazil [folder]`) is in the folder's `spellings`. A
+//! pinned file asks for what it has, so it is in neither.
 //!
 //! Not here: who proposes the pins (`pinner`), what apply makes of them (`meta::apply`).
 //! Must always hold: putting the pins of any of these files into the state moves no file: asked in order of rank,
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::tree::Tree;
-use super::tree_node::ROOT;
+use super::tree_node::{Node, ROOT};
 use crate::codec::Blob;
 use crate::meta::op::{Op, RecordOp};
 use crate::meta::pin::LinkPin;
@@ -22,7 +22,11 @@ impl Tree {
     /// Operations that pin at most `max` files which need it, under rules of version `rules`. Costs a few steps for
     /// each, however many files there are.
     pub(super) fn unpinned(&self, max: usize, rules: u64) -> Vec<Op> {
-        let refused = self.waiting.iter().map(|waiting| waiting.file);
+        // Of a folder that waits, the links below are misspelt.
+        let refused = self.waiting.iter().filter_map(|waiting| match waiting.child.node() {
+            Node::File(file) => Some(file),
+            Node::Dir(_) => None,
+        });
         let misspelt = self.spellings.iter().flat_map(|(dir, spellings)| {
             let links = spellings.others(&self.dirs[*dir].name);
             links.map(|(_, inode, _)| self.inode_slot(inode).expect("spellings list files of the tree"))

@@ -10,6 +10,7 @@
 //! demo          `metad demo`: three nodes, a mount, one is killed
 //! doctor        `metad doctor` on a node that is well, and on none
 //! fsync         the log is synced before an answer: from the binary's system calls
+//! names         no change of a file moves another one
 //! real_input    films, release names and videos that were not made for us
 //! scan_cli      `metad scan --dry-run` on real folders
 //! survivor      two of three are lost; snapshots of three under load
@@ -33,6 +34,7 @@ mod crash;
 mod demo;
 mod doctor;
 mod fsync;
+mod names;
 mod real_input;
 mod scan_cli;
 mod snapshot;
