@@ -95,6 +95,12 @@ pub enum ClusterOp {
         /// The node.
         id: u64,
     },
+    /// As [`ClusterOp::Announce`], of a member that is where the book says another one is: that one is elsewhere now, and
+    /// nobody knows where until it tells.
+    Move {
+        /// The member as it is.
+        member: Member,
+    },
 }
 
 /// Why a change of the book was refused. Variants are only appended.
@@ -149,6 +155,11 @@ pub enum ClusterReject {
 }
 
 impl NodeCard {
+    /// Whether the node is known to be at a peer address.
+    pub fn is_at(&self, peer: &str) -> bool {
+        !peer.is_empty() && self.peer == peer
+    }
+
     /// Refuses a node that cannot run at this feature level.
     ///
     /// # Errors
@@ -169,7 +180,7 @@ impl ClusterOp {
         match self {
             ClusterOp::Found { members, .. } => members.iter().map(|m| &m.card).collect(),
             ClusterOp::Admit { card } => vec![card],
-            ClusterOp::Announce { member } => vec![&member.card],
+            ClusterOp::Announce { member } | ClusterOp::Move { member } => vec![&member.card],
             ClusterOp::Remove { .. } => Vec::new(),
         }
     }
@@ -230,6 +241,7 @@ impl Book {
             ClusterOp::Found { cluster_id, members } => self.found(cluster_id, members).map(|()| None),
             ClusterOp::Admit { card } => self.admit(card).map(Some),
             ClusterOp::Announce { member } => self.announce(member).map(|()| None),
+            ClusterOp::Move { member } => self.relocate(member).map(|()| None),
             ClusterOp::Remove { id } => self.remove(id).map(|()| None),
         }
     }
@@ -246,7 +258,7 @@ impl Book {
 
     /// Refuses a card whose name or address another member has.
     fn free(&self, id: Option<u64>, card: &NodeCard) -> Result<(), ClusterReject> {
-        let same = |m: &&Member| m.card.name == card.name || m.card.peer == card.peer;
+        let same = |m: &&Member| m.card.name == card.name || m.card.is_at(&card.peer);
         match self.members.iter().filter(|m| Some(m.id) != id).find(same) {
             Some(other) => Err(ClusterReject::Taken { id: other.id }),
             None => Ok(()),
@@ -283,6 +295,15 @@ impl Book {
         Ok(())
     }
 
+    fn relocate(&mut self, member: Member) -> Result<(), ClusterReject> {
+        let before = self.members.clone();
+        for other in self.members.iter_mut().filter(|m| m.id != member.id && m.card.is_at(&member.card.peer))
+        {
+            other.card.peer.clear();
+        }
+        self.announce(member).inspect_err(|_| self.members = before)
+    }
+
     fn remove(&mut self, id: u64) -> Result<(), ClusterReject> {
         if self.is_removed(id) {
             return Ok(());
@@ -307,7 +328,7 @@ impl ClusterOp {
                 cluster_id.len() + members.iter().map(|m| card(&m.card)).sum::<usize>() + EACH
             }
             ClusterOp::Admit { card: c } => card(c),
-            ClusterOp::Announce { member } => card(&member.card),
+            ClusterOp::Announce { member } | ClusterOp::Move { member } => card(&member.card),
             ClusterOp::Remove { .. } => EACH,
         }
     }
@@ -380,6 +401,24 @@ mod tests {
         assert_eq!(book.change(moved("elsewhere:1")), Ok(None));
         assert_eq!(book.member(2).unwrap().card.peer, "elsewhere:1");
         assert_eq!(book.change(moved("n3:1")), Err(ClusterReject::Taken { id: 3 }));
+    }
+
+    #[test]
+    fn members_that_swapped_addresses_are_both_known_again_after_each_has_told() {
+        let mut book = three();
+        let at = |id: u64, peer: &str| {
+            let card = NodeCard { peer: peer.into(), ..card(&format!("n{id}"), id) };
+            Member { id, card }
+        };
+        assert_eq!(book.change(ClusterOp::Move { member: at(2, "n3:1") }), Ok(None));
+        assert_eq!(book.member(3).unwrap().card.peer, "", "nobody knows where it is");
+        assert_eq!(book.change(ClusterOp::Announce { member: at(3, "n2:1") }), Ok(None));
+        let peers: Vec<_> = book.members.iter().map(|m| m.card.peer.as_str()).collect();
+        assert_eq!(peers, ["n1:1", "n3:1", "n2:1"]);
+        let before = book.clone();
+        let stranger = Member { id: 2, card: NodeCard { incarnation: 99, ..at(2, "n1:1").card } };
+        assert!(book.change(ClusterOp::Move { member: stranger }).is_err());
+        assert_eq!(book, before, "a refusal changes nothing");
     }
 
     #[test]

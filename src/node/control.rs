@@ -373,7 +373,7 @@ impl Control {
         let taken = book
             .members
             .iter()
-            .find(|m| m.id != old.id && (m.card.peer == card.peer || m.card.name == card.name));
+            .find(|m| m.id != old.id && (m.card.is_at(&card.peer) || m.card.name == card.name));
         match taken {
             Some(member) => Err(ControlError::Conflict(format!(
                 "the node at {address} has the name or the address of {}, which is a member already",

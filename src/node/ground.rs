@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::formation::{Seeker, Standing};
 use super::identity::{NodeFile, Stage, as_others_see};
+use super::locate;
 use super::lock::DataDirLock;
 use super::peering::{Peering, sorted};
 use super::{NodeError, runtime};
@@ -42,6 +43,8 @@ pub struct Ground {
     pub file: NodeFile,
     /// The peer port; `None` where there is no network.
     pub peering: Option<Arc<Peering>>,
+    /// `--peers`, sorted.
+    pub peers: Vec<String>,
     /// What HTTP answers.
     pub routes: http::Routes,
     /// Cancelled when the node stops.
@@ -80,6 +83,7 @@ impl Ground {
         Ok(Self {
             file,
             peering,
+            peers: sorted(&config.cluster.peers),
             routes,
             closing,
             addresses,
@@ -143,7 +147,7 @@ impl Ground {
     }
 
     /// This node as a member, as it is now.
-    pub fn own(&self, config: &Config, machine: &MetaMachine) -> Member {
+    pub async fn own(&self, config: &Config, machine: &MetaMachine) -> Member {
         let id = self.file.id;
         let Some(peering) = &self.peering else {
             return Member { id, card: self.card(config, String::new()) };
@@ -157,7 +161,11 @@ impl Ground {
             // Known under a name that only the others know; it holds as long as the port does.
             let port = format!(":{}", peering.server.address().port());
             let still = known.filter(|known| known.ends_with(&port));
-            address = still.unwrap_or_else(|| peering.bound());
+            let listed = still.as_ref().is_some_and(|known| self.peers.contains(known));
+            let card = self.card(config, String::new());
+            // A list that does not have it tells of other addresses: one of them is the new one.
+            let moved = if listed { None } else { locate::own_among(peering, &card, &self.peers).await };
+            address = moved.or(still).unwrap_or_else(|| peering.bound());
         }
         Member { id, card: self.card(config, address) }
     }

@@ -4,18 +4,19 @@
 //! tried again; the first rules are written under a guard, so that they never replace rules that somebody set.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metad_raft::{PosixMetadataReplicator, Role};
 use tokio_util::sync::CancellationToken;
 
 use super::peering::Peering;
-use crate::meta::cluster::{ClusterOp, Member};
+use crate::meta::cluster::{ClusterOp, ClusterReject, Member};
 use crate::meta::leader_clock::Judgement;
 use crate::meta::log_clock::LogClock;
 use crate::meta::machine::MetaMachine;
 use crate::meta::op::{Guard, Op, SystemOp};
-use crate::meta::response::Response;
+use crate::meta::response::{Reject, Response};
 use crate::meta::service::{MetadataService, ServiceError, WriteOptions};
 use crate::vfs::RuleSet;
 
@@ -42,6 +43,8 @@ pub struct House {
     pub first: Vec<Member>,
     /// The clock that stamps entries.
     pub clock: Arc<LogClock>,
+    /// Whether this boot has taken an address that the book had for another member.
+    pub moved: AtomicBool,
     /// Cancelled once the book says that this node was removed.
     pub removed: CancellationToken,
 }
@@ -94,8 +97,7 @@ impl House {
             return self.raise_level().await;
         }
         if self.machine.book().borrow().is_founded() {
-            let announce = ClusterOp::Announce { member: self.own.clone() };
-            return self.write(Op::System(SystemOp::Cluster(announce))).await.map(|()| true);
+            return self.announce().await.map(|()| true);
         }
         if self.replicator.status().borrow().role != Role::Leader {
             return Ok(false);
@@ -136,11 +138,40 @@ impl House {
         self.write(Op::System(SystemOp::Cluster(found))).await
     }
 
+    /// Tells where this node is. Where the book has another member, this node takes the place, once: were the address really
+    /// both nodes', they would take it from each other for ever.
+    async fn announce(&self) -> Result<(), ServiceError> {
+        let told = self.propose(ClusterOp::Announce { member: self.own.clone() }).await?;
+        let Some(Reject::Cluster(ClusterReject::Taken { id })) = told else { return self.report(told) };
+        let holds = |m: &Member| m.id == id && m.card.is_at(&self.own.card.peer);
+        if !self.machine.book().borrow().members.iter().any(holds) || self.moved.swap(true, Ordering::Relaxed)
+        {
+            return self.report(told);
+        }
+        tracing::warn!(id, address = %self.own.card.peer, "this node is where the book has another member");
+        let told = self.propose(ClusterOp::Move { member: self.own.clone() }).await?;
+        self.report(told)
+    }
+
+    fn report(&self, refused: Option<Reject>) -> Result<(), ServiceError> {
+        if let Some(why) = refused {
+            tracing::error!(%why, "the cluster's book refuses what this node says of itself");
+        }
+        Ok(())
+    }
+
+    /// Proposes a change of the book; why it was refused, if it was.
+    async fn propose(&self, op: ClusterOp) -> Result<Option<Reject>, ServiceError> {
+        let written = self.service.write(vec![Op::System(SystemOp::Cluster(op))], options()).await?;
+        let refused = |response| if let Response::Rejected(why) = response { Some(why) } else { None };
+        Ok(written.responses.into_iter().find_map(refused))
+    }
+
     async fn write(&self, op: Op) -> Result<(), ServiceError> {
         let written = self.service.write(vec![op], options()).await?;
         for response in written.responses {
             if let Response::Rejected(why) = response {
-                tracing::error!(%why, "the cluster's book refuses what this node says of itself");
+                self.report(Some(why))?;
             }
         }
         Ok(())
@@ -203,6 +234,7 @@ mod tests {
             cluster_id: "c".into(),
             first: vec![own, member(2, FEATURE_LEVEL)],
             clock,
+            moved: AtomicBool::default(),
             removed: CancellationToken::new(),
         }
     }

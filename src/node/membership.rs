@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use metad_raft::{Channel, PosixMetadataReplicator};
 use tokio::task::JoinHandle;
@@ -14,6 +15,7 @@ use super::NodeError;
 use super::control::Control;
 use super::ground::Ground;
 use super::house::{House, write_default_rules};
+use super::locate::Locator;
 use super::pulse::Pulse;
 use crate::meta::cluster::Member;
 use crate::meta::log_clock::LogClock;
@@ -57,6 +59,7 @@ impl Membership {
             cluster_id: ground.file.cluster_id.clone(),
             first: first.clone(),
             clock: Arc::clone(clock),
+            moved: AtomicBool::default(),
             removed: removed.clone(),
         });
         if ground.file.seeds.is_empty() && ground.file.founder && !machine.book().borrow().is_founded() {
@@ -75,7 +78,17 @@ impl Membership {
         let others = others(machine, own.id, &first);
         let (log, own_id) = (Arc::clone(replicator), own.id);
         let voters = move || voters(log.as_ref(), own_id);
+        let locator = Locator {
+            machine: Arc::clone(machine),
+            peering: Arc::clone(peering),
+            pulse: Arc::clone(&pulse),
+            own,
+            cluster_id: ground.file.cluster_id.clone(),
+            first: first.clone(),
+            peers: ground.peers.clone(),
+        };
         let keeping = vec![
+            tokio::spawn(locator.run(ground.closing.clone())),
             tokio::spawn(house.run(ground.closing.clone())),
             tokio::spawn(Arc::clone(&pulse).run(others, voters, ground.closing.clone())),
         ];

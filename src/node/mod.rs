@@ -17,6 +17,7 @@ mod golden;
 mod ground;
 mod house;
 mod identity;
+mod locate;
 mod lock;
 mod log;
 mod membership;
@@ -216,7 +217,7 @@ impl Node {
         refuse_newer_state(&machine, &data_dir)?;
         let machine = Arc::new(machine);
         let since = machine.feed().reader();
-        let own = ground.own(&config, &machine);
+        let own = ground.own(&config, &machine).await;
         ground.join(&own, &machine)?;
         let started = log::start(&config, &ground, Arc::clone(&machine)).await;
         let replicator = started.map_err(|error| machine.newer().map_or(error, NodeError::Newer))?;

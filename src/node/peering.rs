@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use metad_raft::peer::{AddressBook, Options, PeerIdentity, PeerServer, PeerTransport, Secret};
 use metad_raft::{Channel, Transport};
+use parking_lot::Mutex;
 
 use super::NodeError;
 use super::formation::Greeter;
@@ -28,6 +29,8 @@ pub struct Peering {
     pub server: PeerServer,
     /// Answers nodes that ask by address.
     pub greeter: Arc<Greeter>,
+    /// Members that were found elsewhere than the book says: what it says, and where they are.
+    elsewhere: Mutex<BTreeMap<u64, (String, String)>>,
 }
 
 impl Peering {
@@ -43,7 +46,8 @@ impl Peering {
         let server = PeerServer::bind(&address, Arc::clone(&identity), options).await?;
         let greeter = Greeter::new();
         server.register(Channel::FORMATION, Arc::clone(&greeter) as _);
-        Ok(Self { identity, addresses, transport, server, greeter })
+        let elsewhere = Mutex::default();
+        Ok(Self { identity, addresses, transport, server, greeter, elsewhere })
     }
 
     /// The transport for those who only call.
@@ -65,12 +69,26 @@ impl Peering {
         as_others_see(self.server.address()).to_string()
     }
 
+    /// A member was found elsewhere than the book says: it is reached there until the book says something new of it.
+    pub fn found(&self, member: &Member, address: &str) {
+        if member.card.peer == address && self.addresses.get(member.id).as_deref() == Some(address) {
+            return;
+        }
+        tracing::info!(id = member.id, name = %member.card.name, address, "a member was found by --peers");
+        let known = member.card.peer.clone();
+        self.elsewhere.lock().insert(member.id, (known, address.to_owned()));
+        self.addresses.set(member.id, address);
+    }
+
     /// Follows the book: addresses of members, and who is refused.
     pub fn follow(&self, book: &Book, first: &[Member]) {
         let members = if book.is_founded() { &book.members } else { first };
         let own = self.identity.id();
-        let entries: BTreeMap<u64, String> =
-            members.iter().filter(|m| m.id != own).map(|m| (m.id, m.card.peer.clone())).collect();
+        let mut elsewhere = self.elsewhere.lock();
+        elsewhere.retain(|id, (known, _)| members.iter().any(|m| m.id == *id && m.card.peer == *known));
+        let place = |m: &Member| elsewhere.get(&m.id).map_or(&m.card.peer, |(_, found)| found).clone();
+        let others = members.iter().filter(|m| m.id != own).map(|m| (m.id, place(m)));
+        let entries: BTreeMap<u64, String> = others.filter(|(_, address)| !address.is_empty()).collect();
         self.addresses.replace(entries);
         self.identity.set_removed(book.removed.iter().map(|r| r.id).collect::<BTreeSet<u64>>());
     }

@@ -297,6 +297,45 @@ fn one_node_grows_to_three_while_it_serves_and_shrinks_again() {
     assert_eq!(code, 9, "a removed node does not come back: {said}");
 }
 
+/// Stops all nodes, changes their addresses, starts them, and looks whether they are one cluster again.
+fn survives(change: impl FnOnce(&mut Cluster)) {
+    let mut cluster = Cluster::started(3);
+    put(cluster.node(0), "a", &film(1));
+    let before = cluster.agreed();
+    (0..3).for_each(|n| cluster.kill(n));
+    change(&mut cluster);
+    (0..3).for_each(|n| cluster.start(n));
+    cluster.ready();
+    put(cluster.node(1), "b", &film(2));
+    assert!(cluster.running().all(|node| count(node) == 2));
+    let after = cluster.agreed();
+    assert_eq!(after["cluster_id"], before["cluster_id"]);
+    let members = after["members"].as_array().unwrap();
+    let told: Vec<(u64, &str)> =
+        members.iter().map(|m| (m["id"].as_u64().unwrap(), m["peer"].as_str().unwrap())).collect();
+    let expected: Vec<(u64, &str)> = (1..).zip(cluster.peers.iter().map(String::as_str)).collect();
+    assert_eq!(told, expected, "the book knows the new addresses");
+    // Every node is reached where it is now, and nobody writes any more.
+    let index = after["applied_index"].clone();
+    assert_eq!(cluster.agreed()["applied_index"], index);
+}
+
+#[test]
+fn a_cluster_whose_addresses_all_changed_at_once_finds_itself_by_its_peer_lists() {
+    survives(|cluster| cluster.readdress(&[0, 1, 2]));
+}
+
+#[test]
+fn two_of_three_nodes_may_move_at_once() {
+    survives(|cluster| cluster.readdress(&[0, 2]));
+}
+
+#[test]
+fn nodes_that_swapped_addresses_find_each_other_and_come_to_rest() {
+    survives(|cluster| cluster.peers.swap(0, 1));
+    survives(|cluster| cluster.peers.rotate_left(1));
+}
+
 #[test]
 fn a_wiped_node_is_refused_with_the_command_that_replaces_it() {
     let mut cluster = Cluster::started(3);

@@ -79,6 +79,17 @@ impl Cluster {
         self.homes.len() - 1
     }
 
+    /// Gives these nodes, none of which runs, new peer addresses, and the others' lists with them.
+    pub fn readdress(&mut self, nodes: &[usize]) {
+        let known = self.peers.clone();
+        let fresh = free(self.on, known.len() + nodes.len());
+        let mut fresh = fresh.into_iter().filter(|address| !known.contains(address));
+        for n in nodes {
+            assert!(self.nodes[*n].is_none(), "a node that runs keeps its address");
+            self.peers[*n] = fresh.next().expect("as many as are needed");
+        }
+    }
+
     /// `metad serve` of a node, with all peers that there are.
     pub fn serve(&self, n: usize) -> Command {
         self.serve_with(n, &self.peers.join(","))

@@ -141,7 +141,8 @@ fn cluster_operations() -> Vec<Row<ClusterOp>> {
         ClusterOp::Admit { .. } => ("entry-cluster-admit", "A node asks for an id",
             ClusterOp::Admit { card: member.card.clone() }),
         ClusterOp::Announce { .. } => ("entry-cluster-announce", "A member tells where it is",
-            ClusterOp::Announce { member }),
+            ClusterOp::Announce { member: member.clone() }),
+        ClusterOp::Move { .. } => ("entry-cluster-move", "A member is where another one was", ClusterOp::Move { member }),
         ClusterOp::Remove { .. } => ("entry-cluster-remove", "A node removed", ClusterOp::Remove { id: 3 }),
     )
 }
