@@ -3,39 +3,33 @@
 
 Every system is measured by the same closed loop (tests/load), client beside the leader, values of 128 bytes; the rounds of
 all systems alternate, and each figure is the median of its rounds. etcd is spoken to over gRPC, we over HTTP.
+
+After that three of our nodes with much data, see `volume.py`.
 """
 
 import argparse
-import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import report
+import volume
 from cluster import EtcdCluster, MetadCluster
 from node import BenchError
 
 CASES = [("write", 1), ("write", 64), ("write", 256), ("read", 1), ("read", 64), ("import", 1)]
 
 
-def load(program: str, system: str, workload: str, address: str, clients: int, seconds: float) -> dict:
-    command = [program, system, workload, address, str(clients), str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise BenchError(f"{' '.join(command[1:])}: {done.stderr.strip()[-500:]}")
-    return json.loads(done.stdout)
-
-
 def measure(arguments: argparse.Namespace, systems: dict[str, tuple[str, Callable[[], str]]]) -> dict:
     """Figures by (system, workload, clients): a list with one for each round."""
     figures: dict[tuple[str, str, int], list[dict]] = {}
+    load = volume.load_with(arguments.load)
     for number in range(arguments.rounds):
         for workload, clients in CASES:
             for name, (kind, address) in systems.items():
                 if kind == "etcd" and workload == "import":
                     continue
-                seen = load(arguments.load, kind, workload, address(), clients, arguments.seconds)
+                seen = load(kind, workload, address(), clients, arguments.seconds)
                 figures.setdefault((name, workload, clients), []).append(seen)
                 print(
                     f"round {number + 1}: {name} {workload} {clients}: {seen['per_second']:,.0f}/s,"
@@ -70,7 +64,20 @@ def main() -> None:
     parser.add_argument("--dir", required=True, type=Path, help="a folder on the disk to measure")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--only", choices=["rates", "volume"], help="one of the two tables")
+    parser.add_argument("--properties", type=int, default=1_000_000, help="how much data the second table has")
+    parser.add_argument("--behind", type=int, default=100_000, help="entries that its follower lacks")
+    parser.add_argument("--starts", type=int, default=3, help="its restarts")
     arguments = parser.parse_args()
+    if arguments.only != "volume":
+        rates(arguments)
+    if arguments.only != "rates":
+        load, work = volume.load_with(arguments.load), arguments.dir / "volume"
+        table = volume.run(arguments.metad, work, load, arguments.properties, arguments.behind, arguments.starts)
+        print(f"### Three nodes with much data, fsync on, {report.machine()}\n\n{table}")
+
+
+def rates(arguments: argparse.Namespace) -> None:
     with (
         EtcdCluster(arguments.dir / "etcd") as etcd,
         MetadCluster(arguments.metad, arguments.dir / "three", 3) as three,
