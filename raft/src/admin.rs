@@ -21,6 +21,8 @@ pub struct Membership {
     pub voters: BTreeSet<u64>,
     /// Nodes that receive the log and have no vote.
     pub learners: BTreeSet<u64>,
+    /// A change is half-way: until it is finished, both its majorities are needed.
+    pub joint: bool,
 }
 
 /// What the leader knows of another member; on other nodes all is `None`.
@@ -52,6 +54,12 @@ pub enum AdminError {
     /// The change would be unsafe; the text says why and what to do. Not done.
     #[error("{0}")]
     Unsafe(String),
+    /// The change was begun and this node lost the lead before its end: it is in the log that others go on with, or it is not.
+    /// Where it is, the next change finishes it, or [`ClusterAdmin::finish`].
+    #[error(
+        "the change was begun, and the lead was lost before its end: the next leader finishes it, or it was not done"
+    )]
+    Begun,
     /// The node did not catch up, or did not take the lead, in time. What was begun goes on or can be asked for again.
     #[error("{0}")]
     TimedOut(String),
@@ -82,6 +90,9 @@ pub trait ClusterAdmin: Send + Sync {
 
     /// Hands the lead to `to`, or to the voter that is furthest; returns who leads once that node does.
     fn transfer(&self, to: Option<u64>, deadline: Instant) -> Fut<'_, Result<u64, AdminError>>;
+
+    /// Finishes a change that an earlier leader left half-way; does nothing when there is none. Whether there was one.
+    fn finish(&self) -> Fut<'_, Result<bool, AdminError>>;
 
     /// Writes a snapshot now; its index once it is durable. Works on every member.
     fn snapshot(&self, deadline: Instant) -> Fut<'_, Result<u64, AdminError>>;

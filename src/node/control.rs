@@ -402,6 +402,7 @@ fn refused(error: AdminError) -> ControlError {
         AdminError::Conflict | AdminError::Unsafe(_) => ControlError::Conflict(error.to_string()),
         AdminError::NoSuchMember(_) => ControlError::NotFound(error.to_string()),
         AdminError::TimedOut(why) => ControlError::TimedOut(why),
+        AdminError::Begun => ControlError::TimedOut(format!("{error}; look at `metad node list`")),
         AdminError::Replicate(ReplicateError::NotLeader { .. }) => ControlError::NoLeader,
         AdminError::Replicate(error) => ControlError::TimedOut(error.to_string()),
     }

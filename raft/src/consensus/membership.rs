@@ -35,7 +35,8 @@ fn membership_of(now: &Metrics) -> Membership {
     let stored = &now.membership_config;
     let voters: BTreeSet<u64> = stored.membership().voter_ids().collect();
     let learners = stored.membership().learner_ids().filter(|id| !voters.contains(id)).collect();
-    Membership { index: stored.log_id().as_ref().map_or(0, |id| id.index), voters, learners }
+    let joint = stored.membership().get_joint_config().len() > 1;
+    Membership { index: stored.log_id().as_ref().map_or(0, |id| id.index), voters, learners, joint }
 }
 
 fn progress_of(now: &Metrics) -> Vec<PeerProgress> {
@@ -106,21 +107,34 @@ impl RaftReplicator {
         match both.await.map_err(stopped)? {
             Ok(done) => Ok(done.log_id.index),
             Err(RaftError::Fatal(_)) => Err(stopped(())),
-            Err(RaftError::APIError(error)) => Err(refusal(now.id, error)),
+            Err(RaftError::APIError(error)) => {
+                let refused = refusal(now.id, error);
+                let lost = matches!(refused, AdminError::NotLeader { .. });
+                Err(if lost && self.has_begun(now).await? { AdminError::Begun } else { refused })
+            }
         }
     }
 
-    /// Finishes a change that a leader before this one began: until then both its majorities are needed.
-    async fn finish_begun(&self) -> Result<(), AdminError> {
+    /// Whether a step of a change that was made against the membership in `now` is in this node's log. The metrics lag behind, so
+    /// the log is asked.
+    async fn has_begun(&self, now: &Metrics) -> Result<bool, AdminError> {
+        let seen = *now.membership_config.log_id();
+        let asked = self.engine()?.with_raft_state(move |s| *s.membership_state.effective().log_id() != seen);
+        asked.await.map_err(stopped)
+    }
+
+    /// Finishes a change that a leader before this one began: until then both its majorities are needed. Whether there was one.
+    async fn finish_begun(&self) -> Result<bool, AdminError> {
         let (_, now) = self.leading()?;
         if now.membership_config.membership().get_joint_config().len() < 2 {
-            return Ok(());
+            return Ok(false);
         }
         let index = self.change(&now, ChangeMembers::AddVoterIds(BTreeSet::new()), true).await?;
         let deadline = Instant::now() + self.silence_max();
         let known = |now: &Metrics| now.membership_config.log_id().is_some_and(|id| id.index >= index);
         self.wait(deadline, known, || "the change before this one did not end in time; ask again".to_owned())
-            .await
+            .await?;
+        Ok(true)
     }
 
     async fn add_learner_inner(&self, id: u64) -> Result<u64, AdminError> {
@@ -332,6 +346,10 @@ impl ClusterAdmin for RaftReplicator {
 
     fn transfer(&self, to: Option<u64>, deadline: Instant) -> Fut<'_, Result<u64, AdminError>> {
         Box::pin(self.transfer_inner(to, deadline))
+    }
+
+    fn finish(&self) -> Fut<'_, Result<bool, AdminError>> {
+        Box::pin(self.finish_begun())
     }
 
     fn snapshot(&self, deadline: Instant) -> Fut<'_, Result<u64, AdminError>> {

@@ -135,6 +135,7 @@ impl Cluster {
                 Err(
                     AdminError::NotLeader { .. }
                     | AdminError::Conflict
+                    | AdminError::Begun
                     | AdminError::TimedOut(_)
                     | AdminError::Replicate(_),
                 ) if Instant::now() < end => {}

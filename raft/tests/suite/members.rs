@@ -177,6 +177,75 @@ async fn changes_that_would_lose_the_quorum_are_refused() {
     cluster.agree(index).await;
 }
 
+/// Has the leader of three begin to promote a fourth, and cuts it off once its first step is on all the others and the second
+/// is not: the leader of then, and what its caller heard. `None` when the moment was missed.
+async fn left_joint(cluster: &Cluster) -> Option<(u64, AdminError)> {
+    let old = cluster.leader().await;
+    let rest = others(cluster, old);
+    cluster
+        .net
+        .trouble(Lane::Control, Trouble { delay_max: Duration::from_millis(120), ..Trouble::default() });
+    let promote = cluster.admin(old).promote(4, deadline());
+    let is_joint = |id: &u64| cluster.admin(*id).membership().joint;
+    let half_way = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(1));
+        while !rest.iter().all(is_joint) {
+            looks.tick().await;
+        }
+        cluster.net.isolate(old, 1..=4);
+    };
+    let outcome = match futures_util::future::select(promote, Box::pin(half_way)).await {
+        Either::Left(_) => None,
+        Either::Right(((), promote)) if rest.iter().any(is_joint) => {
+            // A new leader among the others; then the old one learns of it, and its caller hears.
+            cluster.net.trouble(Lane::Control, Trouble::default());
+            let new = loop {
+                let leads = |id: &&u64| cluster.members[id].status().role == Role::Leader;
+                if let Some(new) = rest.iter().find(leads) {
+                    break *new;
+                }
+                tokio::task::yield_now().await;
+            };
+            let still = is_joint(&new);
+            cluster.net.heal();
+            let heard = promote.await;
+            still.then(|| (new, heard.expect_err("its second step was never agreed")))
+        }
+        Either::Right(_) => None,
+    };
+    cluster.net.heal();
+    outcome
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_was_left_half_way_is_not_told_as_not_done_and_is_finished_by_the_next_leader() {
+    for asked_again in [true, false] {
+        let mut cluster = three().await;
+        cluster.add(4, Formation::Wait).await;
+        cluster.change(async |a| a.add_learner(4).await).await.unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        let heard = loop {
+            assert!(Instant::now() < end, "the moment between the two steps was never met");
+            if let Some((_, heard)) = left_joint(&cluster).await {
+                break heard;
+            }
+            cluster.change(async |a| a.demote(4).await).await.unwrap();
+        };
+        let in_doubt =
+            matches!(heard, AdminError::Begun | AdminError::TimedOut(_) | AdminError::Replicate(_));
+        assert!(in_doubt, "its first step is agreed: {heard:?}");
+        if asked_again {
+            cluster.change(async |a| a.promote(4, deadline()).await).await.unwrap();
+        } else {
+            cluster.change(async |a| a.finish().await.map(u64::from)).await.unwrap();
+        }
+        let now = cluster.admin(cluster.leader().await).membership();
+        assert_eq!((now.joint, now.voters), (false, [1, 2, 3, 4].into()));
+        let index = cluster.put("a", "1").await;
+        cluster.agree(index).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_removed_hands_over_and_says_to_whom() {
     let cluster = three().await;
@@ -185,7 +254,7 @@ async fn a_leader_that_is_removed_hands_over_and_says_to_whom() {
         match cluster.admin(leader).remove(leader).await {
             Err(AdminError::NotLeader { leader: Some(next) }) => break (leader, next.id),
             // Another took the lead before it could be handed over.
-            Err(AdminError::NotLeader { leader: None } | AdminError::TimedOut(_)) => {}
+            Err(AdminError::NotLeader { leader: None } | AdminError::Begun | AdminError::TimedOut(_)) => {}
             other => panic!("{other:?}"),
         }
     };
