@@ -47,6 +47,7 @@ mod tree_spelling;
 mod tree_table;
 #[cfg(test)]
 mod tree_tests;
+mod tree_text;
 pub mod upstream;
 
 pub use field::Fields;

@@ -32,6 +32,7 @@ use super::tree_name::{legal, pack_labels};
 use super::tree_node::{Child, Children, DirNode, FileNode, Link, NOWHERE, ROOT};
 use super::tree_spelling::Spellings;
 use super::tree_table::{Slab, SlotTable};
+use super::tree_text::Texts;
 use crate::limits::{FILE_LINKS_MAX, SOURCE_PATH_BYTES_MAX, TREE_DEPTH_MAX};
 use crate::meta::pin::LinkPin;
 
@@ -65,8 +66,7 @@ pub struct Tree {
     /// Files with at least one link, and the sum of their sizes.
     pub(super) linked: u64,
     pub(super) linked_bytes: u64,
-    text_bytes: usize,
-    pub(super) name_bytes: usize,
+    pub(super) texts: Texts,
 }
 
 impl Default for Tree {
@@ -88,7 +88,7 @@ struct Place<'p> {
 
 impl Tree {
     pub(super) fn with_bits(bits: HashBits) -> Self {
-        let mut dirs = Slab::default();
+        let (mut dirs, mut texts) = (Slab::default(), Texts::default());
         let root = dirs.insert(DirNode {
             inode: ROOT_INODE,
             parent: ROOT,
@@ -97,7 +97,7 @@ impl Tree {
             birth_s: u32::MAX,
             newest_s: 0,
             contested: false,
-            name: Box::default(),
+            name: texts.put(b""),
             children: Children::Empty,
         });
         debug_assert_eq!(root, ROOT);
@@ -118,8 +118,7 @@ impl Tree {
             bits,
             linked: 0,
             linked_bytes: 0,
-            text_bytes: 0,
-            name_bytes: 0,
+            texts,
         }
     }
 
@@ -130,15 +129,15 @@ impl Tree {
         places.iter_mut().zip(pins).for_each(|(place, pin)| place.pin(pin));
         let text = block(id, source, &places);
         match self.file_slot(id) {
-            Some(file) if self.is_at(file, facts, &places) => self.update(file, facts, text, source),
+            Some(file) if self.is_at(file, facts, &places) => self.update(file, facts, &text, source),
             Some(file) => {
                 self.unlink(file);
                 self.drop_file(file);
-                self.add(id, source, facts, text, &places);
+                self.add(id, source, facts, &text, &places);
             }
-            None => self.add(id, source, facts, text, &places),
+            None => self.add(id, source, facts, &text, &places),
         }
-        self.calm_down();
+        self.end_change();
     }
 
     /// Takes a file out with all its links. Answers whether it was there.
@@ -146,8 +145,18 @@ impl Tree {
         let Some(file) = self.file_slot(id) else { return false };
         self.unlink(file);
         self.drop_file(file);
-        self.calm_down();
+        self.end_change();
         true
+    }
+
+    /// Tidies up after a change of one file.
+    fn end_change(&mut self) {
+        self.calm_down();
+        if self.texts.is_loose() {
+            let old = std::mem::take(&mut self.texts);
+            self.files.iter_mut().for_each(|file| file.text = self.texts.put(old.get(&file.text)));
+            self.dirs.iter_mut().for_each(|dir| dir.name = self.texts.put(old.get(&dir.name)));
+        }
     }
 
     /// Ends a batch: nothing may be read before. Gives what changed since [`Tree::record`].
@@ -158,16 +167,16 @@ impl Tree {
 
     /// Gives back the memory that growth left unused: for a tree that was just filled.
     pub(super) fn fit(&mut self) {
-        let (files, dirs) = (&self.files, &self.dirs);
-        self.by_id.fit(|slot| xxh3_64(files[slot].id()));
+        let (files, dirs, texts) = (&self.files, &self.dirs, &self.texts);
+        self.by_id.fit(|slot| xxh3_64(files[slot].id(texts)));
         self.by_inode.fit(|slot| files[slot].inode);
         self.by_dir.fit(|slot| dirs[slot].inode);
         self.dirs.iter_mut().for_each(|dir| dir.children.fit());
     }
 
-    fn add(&mut self, id: &[u8], source: &[u8], facts: Facts, text: Box<[u8]>, places: &[Place<'_>]) {
+    fn add(&mut self, id: &[u8], source: &[u8], facts: Facts, text: &[u8], places: &[Place<'_>]) {
         let nowhere = Link { dir: NOWHERE, held: 0, from: 0, labels_len: 0, name_len: 0, suffix_len: 0 };
-        self.text_bytes += text.len();
+        let text = self.texts.put(text);
         let file = self.files.insert(FileNode {
             inode: facts.inode,
             order: facts.order,
@@ -179,8 +188,8 @@ impl Tree {
             path_len: short(kept_source(source).len()),
             first: nowhere,
         });
-        let files = &self.files;
-        self.by_id.insert(xxh3_64(id), file, |slot| xxh3_64(files[slot].id()));
+        let (files, texts) = (&self.files, &self.texts);
+        self.by_id.insert(xxh3_64(id), file, |slot| xxh3_64(files[slot].id(texts)));
         self.by_inode.insert(facts.inode, file, |slot| files[slot].inode);
         for (n, place) in places.iter().enumerate() {
             let dir = self.make_dirs(&place.dirs, (facts.order, facts.inode, n));
@@ -203,14 +212,15 @@ impl Tree {
     }
 
     /// New facts for a file whose names stay.
-    fn update(&mut self, file: u32, facts: Facts, text: Box<[u8]>, source: &[u8]) {
+    fn update(&mut self, file: u32, facts: Facts, text: &[u8], source: &[u8]) {
         let node = &mut self.files[file];
         let moved = node.facts() != facts;
         if node.first.dir != NOWHERE {
             self.linked_bytes = self.linked_bytes.saturating_sub(node.size).saturating_add(facts.size);
         }
-        self.text_bytes = self.text_bytes - node.text.len() + text.len();
-        (node.size, node.mtime_s, node.text) = (facts.size, facts.mtime_s, text);
+        (node.size, node.mtime_s) = (facts.size, facts.mtime_s);
+        let old = std::mem::replace(&mut node.text, self.texts.put(text));
+        self.texts.take(old);
         node.path_len = short(kept_source(source).len());
         if moved {
             self.record_changed(facts.inode);
@@ -235,11 +245,11 @@ impl Tree {
 
     fn drop_file(&mut self, file: u32) {
         self.extra.remove(&file);
-        let files = &self.files;
-        self.by_id.remove(xxh3_64(files[file].id()), file, |slot| xxh3_64(files[slot].id()));
+        let (files, texts) = (&self.files, &self.texts);
+        self.by_id.remove(xxh3_64(files[file].id(texts)), file, |slot| xxh3_64(files[slot].id(texts)));
         self.by_inode.remove(files[file].inode, file, |slot| files[slot].inode);
         let node = self.files.remove(file);
-        self.text_bytes -= node.text.len();
+        self.texts.take(node.text);
     }
 
     /// Whether a file already has this rank and these places, so that no name can move.
@@ -270,9 +280,19 @@ impl Tree {
         dir == ROOT
     }
 
+    /// hashId of a file.
+    pub(super) fn file_id(&self, file: u32) -> &[u8] {
+        self.files[file].id(&self.texts)
+    }
+
+    /// The name that a directory is shown under.
+    pub(super) fn dir_name(&self, dir: u32) -> &str {
+        self.texts.get_str(&self.dirs[dir].name)
+    }
+
     /// Slot of the file with this hashId.
     pub(super) fn file_slot(&self, id: &[u8]) -> Option<u32> {
-        self.by_id.find(xxh3_64(id), |slot| self.files[slot].id() == id)
+        self.by_id.find(xxh3_64(id), |slot| self.file_id(slot) == id)
     }
 
     /// Slot of the file with this inode number.
@@ -342,7 +362,7 @@ impl Tree {
                 .sum::<usize>();
             link = more[n - 1];
         }
-        let (name, rest) = node.text[start..].split_at(link.name_len.into());
+        let (name, rest) = self.texts.get(&node.text)[start..].split_at(link.name_len.into());
         let name = std::str::from_utf8(name).expect("names were text when they were stored");
         (name, &rest[..link.labels_len.into()])
     }
@@ -352,7 +372,7 @@ impl Tree {
         let children: usize = self.dirs.iter().map(|d| d.children.bytes()).sum();
         let tables = self.by_id.bytes() + self.by_inode.bytes() + self.by_dir.bytes();
         let side = self.waiting.len() * 60 + self.extra.len() * 96;
-        self.files.bytes() + self.dirs.bytes() + self.text_bytes + self.name_bytes + children + tables + side
+        self.files.bytes() + self.dirs.bytes() + self.texts.bytes() + children + tables + side
     }
 }
 
@@ -397,8 +417,8 @@ fn same_directory(a: &[Folder<'_>], b: &[Cow<'_, str>]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| super::cookie::key(&a.wish) == super::cookie::key(b))
 }
 
-/// A file's heap block: hashId, source path, then name and labels of each link.
-fn block(id: &[u8], source: &[u8], places: &[Place<'_>]) -> Box<[u8]> {
+/// A file's text: hashId, source path, then name and labels of each link.
+fn block(id: &[u8], source: &[u8], places: &[Place<'_>]) -> Vec<u8> {
     let source = kept_source(source);
     let names: usize = places.iter().map(|p| p.name.len() + p.labels.len()).sum();
     let mut text = Vec::with_capacity(id.len() + source.len() + names);
@@ -408,7 +428,7 @@ fn block(id: &[u8], source: &[u8], places: &[Place<'_>]) -> Box<[u8]> {
         text.extend_from_slice(place.name.as_bytes());
         text.extend_from_slice(&place.labels);
     }
-    text.into_boxed_slice()
+    text
 }
 
 /// A path longer than the system's limit cannot be opened: one byte more than the limit keeps it so.

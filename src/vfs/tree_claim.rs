@@ -68,7 +68,7 @@ impl Tree {
         let refused = (0..self.link_in(file, dir).held).map(|k| self.candidate_in(file, dir, k).into_owned());
         let holder = |name: &str| match self.find(dir, &key(name)).map(|(_, child)| child.node()) {
             Some(Node::File(holder)) => {
-                Holder::File(String::from_utf8_lossy(self.files[holder].id()).into_owned())
+                Holder::File(String::from_utf8_lossy(self.file_id(holder)).into_owned())
             }
             Some(Node::Dir(_)) => Holder::Folder,
             None => Holder::Nobody,
@@ -86,14 +86,14 @@ impl Tree {
     fn candidate_in(&self, file: u32, dir: u32, k: u16) -> Cow<'_, str> {
         let (name, labels) = self.name_and_labels(file, dir);
         let suffix_len = usize::from(self.link_in(file, dir).suffix_len);
-        candidate(name, suffix_len, labels, self.files[file].id(), k)
+        candidate(name, suffix_len, labels, self.file_id(file), k)
     }
 
     /// The name under which a directory shows a child.
     pub(super) fn child_name(&self, dir: u32, child: Child) -> Cow<'_, str> {
         match child.node() {
             Node::File(file) => self.name_in(file, dir),
-            Node::Dir(sub) => Cow::Borrowed(&self.dirs[sub].name),
+            Node::Dir(sub) => Cow::Borrowed(self.dir_name(sub)),
         }
     }
 

@@ -51,10 +51,9 @@ impl Tree {
             birth_s: u32::MAX,
             newest_s: 0,
             contested: false,
-            name: name.into(),
+            name: self.texts.put(name.as_bytes()),
             children: Children::Empty,
         });
-        self.name_bytes += name.len();
         self.set_wish(slot, wish_key);
         self.dirs[parent].subdirs += 1;
         self.claim_inode(slot, hash);
@@ -126,7 +125,7 @@ impl Tree {
         self.release_inode(dir);
         self.forget_wish(dir);
         let node = self.dirs.remove(dir);
-        self.name_bytes -= node.name.len();
+        self.texts.take(node.name);
     }
 
     /// Computes again the times of the directories that lost the entry which decided them. Once per batch: a removal

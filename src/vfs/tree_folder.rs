@@ -65,20 +65,20 @@ impl Tree {
     pub(super) fn wish_key(&self, dir: u32) -> Cow<'_, str> {
         match self.aside.by_dir.get(&dir) {
             Some(wish_key) => Cow::Borrowed(wish_key),
-            None => key(&self.dirs[dir].name),
+            None => key(self.dir_name(dir)),
         }
     }
 
     /// Whether a directory is the one that a path asks for, under the name that it asks for.
     pub(super) fn is_folder(&self, dir: u32, folder: &Folder<'_>) -> bool {
         let as_wished = folder.pinned.is_none() && self.aside.by_dir.is_empty();
-        *self.dirs[dir].name == *folder.name() && (as_wished || self.wish_key(dir) == key(&folder.wish))
+        self.dir_name(dir) == folder.name() && (as_wished || self.wish_key(dir) == key(&folder.wish))
     }
 
     /// Says what the rules call a directory; its name and its parent are already set.
     pub(super) fn set_wish(&mut self, dir: u32, wish_key: &str) {
         self.forget_wish(dir);
-        if *key(&self.dirs[dir].name) != *wish_key {
+        if *key(self.dir_name(dir)) != *wish_key {
             let parent = self.dirs[dir].parent;
             self.aside.by_dir.insert(dir, wish_key.into());
             self.aside.by_wish.entry(parent).or_default().insert(wish_key.into(), dir);
@@ -97,13 +97,13 @@ impl Tree {
 
     /// Gives a directory another name, while it is not among its parent's children.
     pub(super) fn rename_dir(&mut self, dir: u32, name: &str) {
-        if *self.dirs[dir].name == *name {
+        if self.dir_name(dir) == name {
             return;
         }
         let wish_key = self.wish_key(dir).into_owned();
-        self.name_bytes += name.len();
-        self.name_bytes -= self.dirs[dir].name.len();
-        self.dirs[dir].name = name.into();
+        let name = self.texts.put(name.as_bytes());
+        let old = std::mem::replace(&mut self.dirs[dir].name, name);
+        self.texts.take(old);
         self.set_wish(dir, &wish_key);
     }
 }

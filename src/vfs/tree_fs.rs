@@ -423,8 +423,8 @@ mod tests {
         assert_eq!(fs.stats().categories, BTreeMap::from([("All".to_owned(), count)]));
     }
 
-    /// Issue 2: at most 400 bytes a file. The estimate was held against a counting allocator over a million files, when
-    /// the indexes still doubled: 347 against 348 bytes (one film in four in a folder of its own, the rest episodes).
+    /// Issue 2: at most 400 bytes a file, which `scripts/bench.sh vfs scale` measures as a process's memory; the estimate
+    /// leaves out what the allocator adds.
     #[test]
     fn a_synthetic_library_stays_within_the_memory_budget() {
         let mut tree = Tree::default();
@@ -447,7 +447,7 @@ mod tests {
         tree.finish();
         tree.fit();
         let bytes = tree.memory_bytes() as u64 / count;
-        assert!((200..=360).contains(&bytes), "{bytes} bytes a file");
+        assert!((200..=320).contains(&bytes), "{bytes} bytes a file");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The nodes of the tree, laid out for a million files.
 //!
 //! ```text
-//! FileNode   64 bytes + one heap block: hashId · source path · per link: name · labels
-//! DirNode    72 bytes + one heap block: name;  children by cookie (one inline, few in a vector, many in a B-tree)
+//! FileNode   56 bytes + one text: hashId · source path · per link: name · labels
+//! DirNode    64 bytes + one text: name;  children by cookie (one inline, few in a vector, many in a B-tree)
 //! ```
 //!
 //! Not here: what may be done with them (`tree`), who holds which name (`tree_claim`).
@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 
 use super::attr::Facts;
+use super::tree_text::{Text, Texts};
 
 /// The slot of the root directory.
 pub(super) const ROOT: u32 = 0;
@@ -46,7 +47,7 @@ pub(super) struct FileNode {
     pub(super) order_s: u32,
     pub(super) mtime_s: u32,
     /// hashId, source path, then name and labels of each link.
-    pub(super) text: Box<[u8]>,
+    pub(super) text: Text,
     pub(super) id_len: u16,
     pub(super) path_len: u16,
     pub(super) first: Link,
@@ -54,14 +55,14 @@ pub(super) struct FileNode {
 
 impl FileNode {
     /// The hashId.
-    pub(super) fn id(&self) -> &[u8] {
-        &self.text[..self.id_len.into()]
+    pub(super) fn id<'t>(&self, texts: &'t Texts) -> &'t [u8] {
+        &texts.get(&self.text)[..self.id_len.into()]
     }
 
     /// The source path as stored.
-    pub(super) fn path(&self) -> &[u8] {
+    pub(super) fn path<'t>(&self, texts: &'t Texts) -> &'t [u8] {
         let start = usize::from(self.id_len);
-        &self.text[start..start + usize::from(self.path_len)]
+        &texts.get(&self.text)[start..start + usize::from(self.path_len)]
     }
 
     /// What was read out of the record.
@@ -91,7 +92,7 @@ pub(super) struct DirNode {
     pub(super) newest_s: u32,
     /// Its name depends on who is below: see `tree_spelling`.
     pub(super) contested: bool,
-    pub(super) name: Box<str>,
+    pub(super) name: Text,
     pub(super) children: Children,
 }
 
@@ -264,8 +265,8 @@ mod tests {
 
     #[test]
     fn nodes_have_the_size_that_the_memory_budget_counts_on() {
-        assert_eq!(size_of::<Option<FileNode>>(), 64);
-        assert_eq!(size_of::<Option<DirNode>>(), 72);
+        assert_eq!(size_of::<Option<FileNode>>(), 56);
+        assert_eq!(size_of::<Option<DirNode>>(), 64);
     }
 
     proptest! {

@@ -28,7 +28,7 @@ impl Tree {
             Node::Dir(_) => None,
         });
         let misspelt = self.spellings.iter().flat_map(|(dir, spellings)| {
-            let links = spellings.others(&self.dirs[*dir].name);
+            let links = spellings.others(self.dir_name(*dir));
             links.map(|(_, inode, _)| self.inode_slot(inode).expect("spellings list files of the tree"))
         });
         let mut files = BTreeSet::new();
@@ -56,7 +56,12 @@ impl Tree {
         while links.last() == Some(&LinkPin::default()) {
             links.pop();
         }
-        RecordOp::Pin { id: Blob(Bytes::copy_from_slice(node.id())), order: node.order, rules, links }
+        RecordOp::Pin {
+            id: Blob(Bytes::copy_from_slice(self.file_id(file))),
+            order: node.order,
+            rules,
+            links,
+        }
     }
 
     /// Whether the spelling of a directory's path depends on who is below.

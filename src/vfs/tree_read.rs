@@ -102,7 +102,7 @@ impl Tree {
         let mut names = Vec::new();
         let mut at = dir;
         while at != ROOT {
-            names.push(&*self.dirs[at].name);
+            names.push(self.dir_name(at));
             at = self.dirs[at].parent;
         }
         names.reverse();
@@ -117,12 +117,12 @@ impl Tree {
 
     /// hashId of a file by inode number.
     pub fn id_of(&self, inode: u64) -> Option<&[u8]> {
-        self.inode_slot(inode).map(|slot| self.files[slot].id())
+        self.inode_slot(inode).map(|slot| self.file_id(slot))
     }
 
     /// Source path of a file by inode number, as the record has it.
     pub fn source_of(&self, inode: u64) -> Option<&[u8]> {
-        self.inode_slot(inode).map(|slot| self.files[slot].path())
+        self.inode_slot(inode).map(|slot| self.files[slot].path(&self.texts))
     }
 
     /// Number of file links below each top-level directory. Source: seed 001, `categories`.
@@ -130,7 +130,7 @@ impl Tree {
         let mut found = BTreeMap::new();
         self.dirs[ROOT].children.visit(0, &mut |_, child| {
             if let Node::Dir(dir) = child.node() {
-                found.insert(self.dirs[dir].name.to_string(), u64::from(self.dirs[dir].below));
+                found.insert(self.dir_name(dir).to_string(), u64::from(self.dirs[dir].below));
             }
             true
         });

@@ -96,7 +96,7 @@ impl Tree {
     /// A link of a file is about to go below a directory under this spelling of it.
     pub(super) fn want_spelling(&mut self, dir: u32, name: &str, rank: LinkRank) {
         if !self.dirs[dir].contested {
-            if *self.dirs[dir].name == *name {
+            if self.dir_name(dir) == name {
                 return;
             }
             self.contest(dir);
@@ -135,7 +135,7 @@ impl Tree {
 
     /// Gives a directory a list of links that all want the name that it has.
     pub(super) fn begin_list(&mut self, dir: u32, links: &[LinkRank]) {
-        let list = Spellings::new(links, &self.dirs[dir].name, &self.wish_key(dir));
+        let list = Spellings::new(links, self.dir_name(dir), &self.wish_key(dir));
         self.spellings.insert(dir, list);
         self.dirs[dir].contested = true;
         self.maybe_calm.push(dir);
@@ -171,10 +171,10 @@ impl Tree {
     }
 
     fn needs_list(&self, dir: u32) -> bool {
-        let (list, node) = (&self.spellings[&dir], &self.dirs[dir]);
+        let (list, name) = (&self.spellings[&dir], self.dir_name(dir));
         list.votes.len() > 1
-            || *list.first().1 != *node.name
-            || self.first_waiting(node.parent, &key(&node.name)).is_some()
+            || list.first().1 != name
+            || self.first_waiting(self.dirs[dir].parent, &key(name)).is_some()
     }
 
     /// Ranks of all links below a directory.
