@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   node       node                                starts and stops everything; sees every room
-//!   doors      http   fuse   cli                  one protocol each, no policy
+//!   doors      resp   http   fuse   cli           one protocol each, no policy
 //!   services   vfs    scan                        one job each
 //!   meta       meta                               the truth: keys, commands, apply, MetadataService
 //!   base       config  telemetry  clock  limits  codec
@@ -25,6 +25,7 @@ pub mod http;
 pub mod limits;
 pub mod meta;
 pub mod node;
+pub mod resp;
 pub mod scan;
 pub mod telemetry;
 pub mod vfs;

@@ -235,3 +235,31 @@ pub const DOCTOR_OPEN_FILES_WARN: u64 = 8192;
 /// Entries behind the newest snapshot at which `metad doctor` warns: a snapshot is due every 50,000, or less often when it is
 /// large.
 pub const DOCTOR_SNAPSHOT_ENTRIES_WARN: u64 = 600_000;
+/// Commands of one pipeline that are answered together, and at most in one hand-over.
+pub const RESP_BATCH_COMMANDS_MAX: usize = 1024;
+/// Operations of one pipeline are handed over once they have this many bytes.
+pub const RESP_HAND_OVER_BYTES: usize = 1024 * 1024;
+/// Longest line of the Redis protocol in bytes. Source: `PROTO_INLINE_MAX_SIZE` of Redis.
+pub const RESP_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Most arguments of one Redis command.
+pub const RESP_ARGUMENTS_MAX: usize = 1024 * 1024;
+/// Most arguments of one Redis command before AUTH. Source: Redis.
+pub const RESP_ARGUMENTS_BEFORE_AUTH: usize = 10;
+/// Longest argument of a Redis command in bytes; the longest value has room.
+pub const RESP_BULK_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest argument of a Redis command before AUTH in bytes. Source: Redis.
+pub const RESP_BULK_BYTES_BEFORE_AUTH: usize = 16 * 1024;
+/// Bytes of one Redis command that is not complete yet.
+pub const RESP_COMMAND_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of answers after which they are sent before the pipeline goes on.
+pub const RESP_OUTPUT_BYTES: usize = 1024 * 1024;
+/// Buffer of an idle Redis connection in bytes, once for each direction.
+pub const RESP_IDLE_BUFFER_BYTES: usize = 4 * 1024;
+/// Most bytes that one read of a Redis connection makes room for.
+pub const RESP_READ_BYTES_MAX: usize = 1024 * 1024;
+/// Commands that wait in one MULTI.
+pub const RESP_QUEUED_COMMANDS_MAX: usize = 64 * 1024;
+/// Bytes of commands that wait in one MULTI.
+pub const RESP_QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Keys that one connection watches.
+pub const RESP_WATCHED_KEYS_MAX: usize = 16 * 1024;

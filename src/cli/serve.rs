@@ -37,6 +37,7 @@ fn exit_of(error: &NodeError) -> Exit {
         | NodeError::DataDir { .. }
         | NodeError::Fatal(_)
         | NodeError::Bind(_)
+        | NodeError::BindResp(_)
         | NodeError::BindPeers(_)
         | NodeError::Mount(_)
         | NodeError::Follow(_)

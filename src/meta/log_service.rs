@@ -15,6 +15,7 @@ use super::forward::ForwardService;
 use super::freshness;
 use super::history::History;
 use super::intake::{self, Intake};
+use super::key_service::{KeyService, Look};
 use super::layout::{self, Kind};
 use super::machine::MetaMachine;
 use super::op::Op;
@@ -67,7 +68,7 @@ impl LogService {
     }
 
     /// Waits until the local state is as fresh as a read asks for.
-    async fn freshen(&self, options: ReadOptions) -> Result<(), ServiceError> {
+    async fn wait_for(&self, options: ReadOptions) -> Result<(), ServiceError> {
         freshness::wait(self.replicator.as_ref(), self.machine.applied(), options).await
     }
 
@@ -77,7 +78,7 @@ impl LogService {
         options: ReadOptions,
         look: impl FnOnce(&dyn View, &super::state::Head) -> Result<T, Fatal> + Send,
     ) -> Result<Read<T>, ServiceError> {
-        self.freshen(options).await?;
+        self.wait_for(options).await?;
         let pinned = self.machine.state().pinned();
         let value = look(&pinned, pinned.head()).map_err(stopped)?;
         Ok(Read { value, index: pinned.head().applied.index })
@@ -153,6 +154,17 @@ fn load(view: &dyn View, generation: u32, id: &[u8]) -> Result<Option<Record>, F
     Ok((!record.is_deleted()).then_some(record))
 }
 
+impl KeyService for LogService {
+    fn freshen(&self, options: ReadOptions) -> Fut<'_, Result<(), ServiceError>> {
+        Box::pin(self.wait_for(options))
+    }
+
+    fn look(&self, look: Look<'_>) -> Result<(), ServiceError> {
+        let pinned = self.machine.state().pinned();
+        look(&pinned, pinned.head()).map_err(stopped)
+    }
+}
+
 impl MetadataService for LogService {
     fn write(&self, ops: Vec<Op>, options: WriteOptions) -> Fut<'_, Result<Written, ServiceError>> {
         Box::pin(self.intake.submit(ops, options))
@@ -160,7 +172,7 @@ impl MetadataService for LogService {
 
     fn ids(&self, options: ReadOptions) -> Fut<'_, Result<Read<Vec<Bytes>>, ServiceError>> {
         Box::pin(async move {
-            self.freshen(options).await?;
+            self.wait_for(options).await?;
             let mut ids = Vec::new();
             let visit = |_: &dyn View, _: &Counters, id, record: Record| {
                 if is_listed(&record) {

@@ -27,6 +27,7 @@ pub mod history;
 pub mod intake;
 pub mod key;
 pub mod key_op;
+pub mod key_service;
 pub mod layout;
 pub mod leader_clock;
 pub mod log_clock;

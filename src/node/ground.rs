@@ -17,11 +17,13 @@ use super::locate;
 use super::lock::DataDirLock;
 use super::peering::{Peering, sorted};
 use super::{NodeError, runtime};
+use crate::clock::SystemClock;
 use crate::config::{Config, Mode};
 use crate::http;
 use crate::meta::cluster::{Book, Member, NodeCard};
 use crate::meta::entry::FEATURE_LEVEL;
 use crate::meta::machine::MetaMachine;
+use crate::resp;
 
 /// How long peers' requests may finish when the node stops.
 const PEERS_GRACE: Duration = Duration::from_secs(2);
@@ -33,6 +35,8 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// `API_PORT`.
     pub api: Option<SocketAddr>,
+    /// The Redis door.
+    pub resp: SocketAddr,
     /// The peer port.
     pub peer: Option<SocketAddr>,
 }
@@ -47,6 +51,8 @@ pub struct Ground {
     pub peers: Vec<String>,
     /// What HTTP answers.
     pub routes: http::Routes,
+    /// The Redis door: answers `LOADING` until it is opened.
+    pub resp: Arc<resp::Door>,
     /// Cancelled when the node stops.
     pub closing: CancellationToken,
     addresses: Addresses,
@@ -73,18 +79,21 @@ impl Ground {
         let addresses = Addresses {
             http: listeners.main.address(),
             api: listeners.api.as_ref().map(http::Server::address),
+            resp: listeners.resp.address(),
             peer: peering.as_ref().map(|p| p.server.address()),
         };
         let waiting = Arc::new(Mutex::new(String::from("the node is starting")));
         let reason = Arc::clone(&waiting);
         let routes = http::Routes::from(http::waiting(Arc::new(move || reason.lock().clone())));
         let closing = CancellationToken::new();
-        let servers = Mutex::new(listeners.serve(&routes, &closing));
+        let door = resp::Door::new(Arc::new(SystemClock), resp::Options::default());
+        let servers = Mutex::new(listeners.serve(&routes, &door, &closing));
         Ok(Self {
             file,
             peering,
             peers: sorted(&config.cluster.peers),
             routes,
+            resp: door,
             closing,
             addresses,
             config_data_dir: data_dir,
@@ -140,7 +149,7 @@ impl Ground {
             incarnation: self.file.incarnation,
             peer,
             http: as_others_see(self.addresses.http).to_string(),
-            resp: String::new(),
+            resp: as_others_see(self.addresses.resp).to_string(),
             feature_min: 1,
             feature_max: FEATURE_LEVEL,
         }
@@ -247,11 +256,12 @@ impl Ground {
     }
 }
 
-/// The bound HTTP listeners: the main one, and the old services' ports when they are asked for.
+/// The bound listeners: HTTP, the old services' ports when they are asked for, and the Redis protocol.
 struct Listeners {
     main: http::Server,
     api: Option<http::Server>,
     webdav: Option<http::Server>,
+    resp: resp::Server,
 }
 
 impl Listeners {
@@ -264,14 +274,22 @@ impl Listeners {
         if let Some(address) = &config.http.webdav {
             webdav = Some(http::Server::bind(&address.to_string()).await?);
         }
-        Ok(Self { main, api, webdav })
+        let resp = resp::Server::bind(&config.resp.address.to_string()).await?;
+        Ok(Self { main, api, webdav, resp })
     }
 
-    fn serve(self, routes: &http::Routes, closing: &CancellationToken) -> Vec<JoinHandle<()>> {
+    fn serve(
+        self,
+        routes: &http::Routes,
+        door: &Arc<resp::Door>,
+        closing: &CancellationToken,
+    ) -> Vec<JoinHandle<()>> {
         let servers = [Some(self.main), self.api, self.webdav].into_iter().flatten();
         let start = |server: http::Server| {
             tokio::spawn(server.serve(routes.clone(), http::Options::default(), closing.clone()))
         };
-        servers.map(start).collect()
+        let mut running: Vec<_> = servers.map(start).collect();
+        running.push(tokio::spawn(self.resp.serve(Arc::clone(door), closing.clone())));
+        running
     }
 }

@@ -209,7 +209,7 @@ pub(super) fn of(config: &Config, file: &NodeFile, addresses: &Addresses, starte
         ip: reachable(addresses.http.ip()).to_string(),
         http: addresses.http.to_string(),
         api_port: addresses.api.unwrap_or(addresses.http).port(),
-        resp: None,
+        resp: Some(addresses.resp.to_string()),
         peer: addresses.peer.map(|a| a.to_string()),
         started_ms,
         pid: std::process::id(),

@@ -44,11 +44,13 @@ use crate::fuse;
 use crate::http;
 use crate::meta::entry::{FEATURE_LEVEL, NewerEntry};
 use crate::meta::feed::FeedReader;
+use crate::meta::key_service::KeyService;
 use crate::meta::log_clock::LogClock;
 use crate::meta::log_service::LogService;
 use crate::meta::machine::MetaMachine;
 use crate::meta::service::{MetadataService, ServiceError};
 use crate::meta::store::shelf::DiskShelf;
+use crate::resp;
 use crate::telemetry::Metrics;
 use crate::vfs::first_scan::FirstScan;
 use crate::vfs::follower::{FollowError, Follower};
@@ -139,6 +141,9 @@ pub enum NodeError {
     /// A listener could not be bound.
     #[error(transparent)]
     Bind(#[from] http::BindError),
+    /// The Redis protocol's listener could not be bound.
+    #[error(transparent)]
+    BindResp(#[from] resp::BindError),
     /// The mount failed.
     #[error(transparent)]
     Mount(#[from] fuse::MountError),
@@ -230,7 +235,8 @@ impl Node {
         if let Some(peering) = &ground.peering {
             peering.server.register(Channel::FORWARD, service.forwarding());
         }
-        let service: Arc<dyn MetadataService> = Arc::new(service);
+        let keys: Arc<dyn KeyService> = Arc::new(service);
+        let service: Arc<dyn MetadataService> = Arc::clone(&keys) as _;
         let removed = CancellationToken::new();
         let member =
             Membership::start(&ground, own, &machine, &replicator, &service, &time, &removed).await?;
@@ -260,9 +266,10 @@ impl Node {
             closing: ground.closing.clone(),
             options: http::Options::default(),
         };
+        ground.resp.open(keys);
         ground.routes.replace(http::router(handles));
         ground.announce(&config).map_err(|e| data_dir_error(&data_dir, e))?;
-        tracing::info!(http = %addresses.http, data_dir = %data_dir.display(), "metad is ready");
+        tracing::info!(http = %addresses.http, resp = %addresses.resp, data_dir = %data_dir.display(), "metad is ready");
         let pinner = tokio::spawn(pins);
         Ok(Self { config, machine, replicator, follower, observer, ground, keeping, pinner, removed })
     }

@@ -21,7 +21,7 @@ pub fn write(data_dir: &Path, config: &Config, addresses: &Addresses) -> std::io
         "pid": std::process::id(),
         "name": config.node.name,
         "http": addresses.http.to_string(),
-        "resp": null,
+        "resp": addresses.resp.to_string(),
         "sentinel": null,
         "peer": addresses.peer.map(|a| a.to_string()),
         "mount": config.fuse.mount,

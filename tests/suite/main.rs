@@ -12,6 +12,7 @@
 //! fsync         the log is synced before an answer: from the binary's system calls
 //! names         no change of a file moves another one
 //! real_input    films, release names and videos that were not made for us
+//! resp          the Redis door: shapes, order, refusals
 //! scan_cli      `metad scan --dry-run` on real folders
 //! survivor      two of three are lost; snapshots of three under load
 //! tree          the tree over restarts, batches and changes, and through the mount
@@ -36,6 +37,7 @@ mod doctor;
 mod fsync;
 mod names;
 mod real_input;
+mod resp;
 mod scan_cli;
 mod snapshot;
 mod support;

@@ -35,8 +35,9 @@ fn unnamed_rooms(text: &str, files: &[String]) -> Vec<String> {
 
 /// A table that is derived from the code: its document, the name of its markers, and what makes it.
 type Table = (&'static str, &'static str, fn() -> String);
-const TABLES: [Table; 4] = [
+const TABLES: [Table; 5] = [
     ("src/docs/compatibility.md", "routes", routes),
+    ("src/docs/compatibility.md", "redis", metad::resp::markdown_table),
     ("README.md", "commands", metad::cli::markdown_table),
     ("README.md", "settings", metad::config::settings::markdown_table),
     ("src/docs/operations.md", "metrics", metad::telemetry::Metrics::markdown_table),

@@ -8,6 +8,7 @@ pub mod data;
 pub mod names;
 pub mod node;
 pub mod random;
+pub mod resp;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

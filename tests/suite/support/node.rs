@@ -182,6 +182,8 @@ pub struct Node {
     process: Guard,
     /// Where it listens.
     pub http: SocketAddr,
+    /// Where it speaks the Redis protocol.
+    pub resp: SocketAddr,
     home: PathBuf,
 }
 
@@ -201,8 +203,9 @@ impl Node {
             let runtime: Value = serde_json::from_slice(&text).expect("it appears by rename");
             (runtime["pid"] == json!(id)).then_some(runtime)
         });
-        let http = runtime["http"].as_str().and_then(|a| a.parse().ok()).expect("ip:port");
-        Self { process, http, home: home.dir.path().to_owned() }
+        let address = |door: &str| runtime[door].as_str().and_then(|a| a.parse().ok()).expect("ip:port");
+        let (http, resp) = (address("http"), address("resp"));
+        Self { process, http, resp, home: home.dir.path().to_owned() }
     }
 
     /// A connection.
@@ -285,6 +288,13 @@ impl Node {
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         send_signal(&self.process.0, signal);
+    }
+
+    /// Memory of the process that is really there, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let statm = fs::read_to_string(format!("/proc/{}/statm", self.process.0.id())).expect("Linux");
+        let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("it has fields");
+        pages * rustix::param::page_size() as u64
     }
 
     /// Ends it as a crash would.

@@ -1,0 +1,149 @@
+//! One connection: reads what there is, runs all complete commands, writes the replies in one go.
+//!
+//! Not here: parsing, running. Must always hold: one write per wake unless the replies are large; a client that takes no
+//! replies is cut off after a while; an idle connection holds small buffers only; what came before a protocol error is
+//! answered before the connection ends.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::clients::Entry;
+use super::codec::{Parser, ProtocolError, Request};
+use super::door::Door;
+use super::executor::{Executor, Wait};
+use super::session::Session;
+use crate::limits;
+
+/// An open connection.
+pub struct Connection {
+    stream: TcpStream,
+    door: Arc<Door>,
+    input: BytesMut,
+    parser: Parser,
+    executor: Executor,
+    kill: CancellationToken,
+    _entry: Entry,
+}
+
+impl Connection {
+    /// A connection whose client is listed already.
+    pub fn new(stream: TcpStream, door: Arc<Door>, entry: Entry) -> Self {
+        let session = Session::new(Arc::clone(&entry.client), !door.options.needs_login());
+        let kill = entry.client.kill.clone();
+        let executor = Executor::new(Arc::clone(&door), session);
+        let (input, parser) = (BytesMut::new(), Parser::default());
+        Self { stream, door, input, parser, executor, kill, _entry: entry }
+    }
+
+    /// Serves the client until it goes, is killed, or breaks the protocol.
+    pub async fn run(mut self) {
+        let kill = self.kill.clone();
+        let served = kill.run_until_cancelled(self.serve()).await;
+        if let Some(Err(error)) = served {
+            tracing::debug!(%error, "a Redis connection ended");
+        }
+    }
+
+    async fn serve(&mut self) -> io::Result<()> {
+        while self.read().await? {
+            loop {
+                let authenticated = self.executor.session.authenticated;
+                let broken = self.parser.parse(&mut self.input, authenticated).err();
+                let commands = self.parser.commands();
+                if commands > 0 {
+                    self.run_commands(commands).await?;
+                }
+                if let Some(error) = broken {
+                    return self.end(error).await;
+                }
+                if self.executor.session.closing {
+                    return self.send().await;
+                }
+                // A full batch, or a login in the middle of it, leaves more to be looked at.
+                if commands == 0 || self.input.is_empty() {
+                    break;
+                }
+            }
+            self.send().await?;
+            self.rest();
+        }
+        Ok(())
+    }
+
+    /// Waits for more bytes; `false` when the client has gone.
+    async fn read(&mut self) -> io::Result<bool> {
+        let lacks = self.parser.lacks(self.input.len());
+        let room = lacks.clamp(limits::RESP_IDLE_BUFFER_BYTES, limits::RESP_READ_BYTES_MAX);
+        if self.input.capacity() - self.input.len() < limits::RESP_IDLE_BUFFER_BYTES / 2 {
+            self.input.reserve(room.max(self.input.len()).min(limits::RESP_READ_BYTES_MAX));
+        }
+        let read = self.stream.read_buf(&mut self.input).await?;
+        self.door.counts.received.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read > 0)
+    }
+
+    /// Runs the complete commands and takes their bytes off the buffer.
+    async fn run_commands(&mut self, commands: usize) -> io::Result<()> {
+        let buffer = self.input.split_to(self.parser.complete_bytes()).freeze();
+        self.executor.begin();
+        let mut ran = 0;
+        while ran < commands && !self.executor.session.closing {
+            let request = Request::new(&buffer, self.parser.spans(ran));
+            match self.executor.run(&request) {
+                Ok(()) => ran += 1,
+                Err(Wait::Send) => write_all(&mut self.stream, &mut self.executor, &self.door).await?,
+                Err(wait) => self.executor.wait(wait).await,
+            }
+        }
+        self.executor.note(&Request::new(&buffer, self.parser.spans(commands - 1)), commands);
+        self.executor.flush().await;
+        self.parser.forget();
+        Ok(())
+    }
+
+    async fn send(&mut self) -> io::Result<()> {
+        write_all(&mut self.stream, &mut self.executor, &self.door).await
+    }
+
+    /// Tells the client what it did wrong, and ends.
+    async fn end(&mut self, error: ProtocolError) -> io::Result<()> {
+        self.executor.reply.error(&format!("ERR Protocol error: {error}"));
+        self.send().await?;
+        self.stream.shutdown().await
+    }
+
+    /// Gives large buffers back once nothing is in them.
+    fn rest(&mut self) {
+        if self.input.is_empty() && self.input.capacity() > limits::RESP_READ_BYTES_MAX {
+            self.input = BytesMut::new();
+        }
+    }
+}
+
+async fn write_all(stream: &mut TcpStream, executor: &mut Executor, door: &Door) -> io::Result<()> {
+    let reply = &mut executor.reply;
+    if reply.is_empty() {
+        return Ok(());
+    }
+    door.counts.sent.fetch_add(reply.len() as u64, Ordering::Relaxed);
+    // The usual case: the kernel takes it all at once.
+    let taken = match stream.try_write(reply.as_slice()) {
+        Ok(taken) => taken,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        Err(error) => return Err(error),
+    };
+    if taken < reply.len() {
+        let rest = stream.write_all(&reply.as_slice()[taken..]);
+        tokio::time::timeout(door.options.send_timeout, rest)
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the client takes no replies"))??;
+    }
+    reply.clear(limits::RESP_IDLE_BUFFER_BYTES * 16);
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! A connection's session: who the client is, what it speaks, what it has queued.
+//!
+//! Not here: the socket (`connection`), other clients (`clients`). Must always hold: a session belongs to one task; what
+//! others may see of it is in its [`Client`].
+
+use std::sync::Arc;
+
+use super::clients::Client;
+use super::door::Door;
+
+/// The state of one connection.
+pub struct Session {
+    /// What others see of it.
+    pub client: Arc<Client>,
+    /// Whether it may run commands.
+    pub authenticated: bool,
+    /// The connection closes once its replies are sent.
+    pub closing: bool,
+}
+
+impl Session {
+    /// A new connection's session.
+    pub fn new(client: Arc<Client>, authenticated: bool) -> Self {
+        Self { client, authenticated, closing: false }
+    }
+
+    /// Back to what it was at the beginning (RESET).
+    pub fn reset(&mut self, authenticated: bool) {
+        self.authenticated = authenticated;
+        self.client.change(|facts| {
+            facts.name = Default::default();
+            facts.resp3 = false;
+            facts.no_evict = false;
+            facts.no_touch = false;
+        });
+    }
+}
+
+/// What a command that this node answers alone may see and change.
+pub struct Local<'a> {
+    /// The connection.
+    pub session: &'a mut Session,
+    /// The door.
+    pub door: &'a Door,
+}
