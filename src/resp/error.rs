@@ -137,6 +137,8 @@ pub fn of_reject(reject: &Reject) -> Refusal {
         Reject::Precondition
         | Reject::TooManyProperties { .. }
         | Reject::FeatureLevel { .. }
+        | Reject::FeatureUnknown { .. }
+        | Reject::KeyReused
         | Reject::Cluster(_) => Refusal::of(format!("ERR {reject}")),
     }
 }

@@ -28,8 +28,8 @@ pub fn value(response: Response, reply: &mut Reply) {
             reply.array(items.len());
             items.into_iter().for_each(|item| value(item, reply));
         }
-        Response::Id(_) | Response::Ids(_) | Response::Entries(_) => {
-            reply.error("ERR an answer of a stream came where none was asked for");
+        Response::Id(_) | Response::Ids(_) | Response::Entries(_) | Response::Once { .. } => {
+            reply.error("ERR an answer came that was not asked for");
         }
     }
 }
