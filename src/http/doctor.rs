@@ -1,7 +1,7 @@
 //! `GET /v1/doctor`: what this node finds wrong with itself.
 //!
 //! Not here: the checks (`node`), what only a look at all nodes tells (`metad doctor`). Must always hold: it waits for this
-//! node's own disk and for nobody else.
+//! node's own disk, a moment for the other members' answers, and for nobody else.
 
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ async fn doctor(State(app): State<App>) -> Result<Response, ApiError> {
     let examined = tokio::task::spawn_blocking(move || node.examine()).await;
     let mut findings =
         examined.map_err(|_| ApiError::unavailable("stopped", "the examination ended badly"))?;
+    findings.extend(app.node.examine_peers().await);
     findings.extend(app.node.checks().into_iter().map(|check| match check.problem {
         None => Finding::ok(check.name, "ready"),
         Some(problem) => Finding::fail(check.name, problem, "look at the node's log"),

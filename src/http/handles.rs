@@ -166,6 +166,11 @@ pub trait NodeView: Send + Sync {
         Vec::new()
     }
 
+    /// What it finds on its ways to the other members; waits for their answers, and not long.
+    fn examine_peers(&self) -> Fut<'_, Vec<Finding>> {
+        Box::pin(async { Vec::new() })
+    }
+
     /// A snapshot with at least what is applied now, see [`metad_raft::PosixMetadataReplicator::export`].
     fn snapshot(&self, deadline: Instant) -> Fut<'_, Result<SnapshotExport, ReplicateError>> {
         let _ = deadline;

@@ -18,6 +18,7 @@ use metad_raft::{
     ReplicateError, Role, Transport, TransportError,
 };
 
+use super::continuing::Continuing;
 use super::formation::ask;
 use super::formation::message::{Answer, Question};
 use super::peering::Peering;
@@ -34,6 +35,8 @@ use crate::meta::service::{MetadataService, ServiceError, WriteOptions};
 const LEADER: Duration = Duration::from_secs(2);
 /// How long a node that is to be added may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
+/// How much longer than its caller waits a change may take: its own reasons come first.
+const MARGIN: Duration = Duration::from_secs(1);
 /// Pause between two looks for a node that is to come.
 const PAUSE: Duration = Duration::from_millis(200);
 /// A member that answered this recently is alive.
@@ -51,6 +54,8 @@ pub struct Control {
     pub peering: Arc<Peering>,
     /// Who is alive.
     pub pulse: Arc<Pulse>,
+    /// Who goes on with what did not end in time.
+    pub continuing: Arc<Continuing>,
     /// This member.
     pub own: Member,
 }
@@ -59,7 +64,7 @@ impl ClusterControl for Control {
     fn change(&self, change: ClusterChange, deadline: Instant) -> Fut<'_, Result<Done, ControlError>> {
         Box::pin(async move {
             match self.leader().await? {
-                id if id == self.own.id => self.here(change, deadline).await,
+                id if id == self.own.id => self.in_time(change, deadline).await,
                 id => self.there(id, change, deadline).await,
             }
         })
@@ -79,7 +84,7 @@ impl PeerService for Control {
                 Word::Change { change, patience_ms } => {
                     let deadline = Instant::now() + Duration::from_millis(patience_ms);
                     let done = if self.leads() {
-                        self.here(change, deadline).await
+                        self.in_time(change, deadline).await
                     } else {
                         Err(ControlError::NoLeader)
                     };
@@ -138,6 +143,25 @@ impl Control {
         }
     }
 
+    /// On the leader, and no longer than the caller waits: a change that needs a majority that is gone would wait for ever.
+    async fn in_time(&self, change: ClusterChange, deadline: Instant) -> Result<Done, ControlError> {
+        let done = tokio::time::timeout_at((deadline + MARGIN).into(), self.here(change, deadline)).await;
+        done.unwrap_or_else(|_| {
+            Err(ControlError::TimedOut(
+                "it did not end in time, and what was begun goes on: look at `metad node list` before you ask again".into(),
+            ))
+        })
+    }
+
+    /// A learner did not catch up in time: it gets its vote later.
+    fn votes_later(&self, name: &str, id: u64, why: &str) -> ControlError {
+        self.continuing.promote(id);
+        ControlError::TimedOut(format!(
+            "{name} is a learner (id {id}) and has no vote yet: {why}. It gets its vote as soon as it has caught up, as long as this \
+             leader leads; `metad node promote {name}` asks again"
+        ))
+    }
+
     /// On the leader.
     async fn here(&self, change: ClusterChange, deadline: Instant) -> Result<Done, ControlError> {
         tracing::info!(?change, "a change of the cluster");
@@ -147,7 +171,12 @@ impl Control {
             }
             ClusterChange::Promote { node } => {
                 let id = self.member(&node)?.id;
-                let index = self.admin().promote(id, deadline).await.map_err(refused)?;
+                let promoted = self.admin().promote(id, deadline).await;
+                let index = promoted.map_err(|error| match error {
+                    AdminError::TimedOut(why) => self.votes_later(&node, id, &why),
+                    error => refused(error),
+                })?;
+                self.continuing.forget(id);
                 Ok(Done { index, id, told: vec![format!("{node} is a voter"), self.tolerance()] })
             }
             ClusterChange::Demote { node } => self.demote(node, deadline).await,
@@ -210,9 +239,7 @@ impl Control {
                 told.extend([format!("{name} has caught up and votes"), self.tolerance()]);
                 Ok(Done { index: promoted, id, told })
             }
-            Err(AdminError::TimedOut(why)) => Err(ControlError::TimedOut(format!(
-                "{name} is a learner (id {id}) and has no vote yet: {why}; `metad node promote {name}` goes on"
-            ))),
+            Err(AdminError::TimedOut(why)) => Err(self.votes_later(&name, id, &why)),
             Err(error) => Err(refused(error)),
         }
     }
@@ -292,6 +319,7 @@ impl Control {
         if id == self.own.id && self.admin().membership().voters.len() > 1 {
             return self.hand_over(ClusterChange::Demote { node }, deadline).await;
         }
+        self.continuing.forget(id);
         let index = self.admin().demote(id).await.map_err(refused)?;
         Ok(Done { index, id, told: vec![format!("{node} is a learner"), self.tolerance()] })
     }
@@ -301,6 +329,7 @@ impl Control {
         if id == self.own.id && self.admin().membership().voters.len() > 1 {
             return self.hand_over(ClusterChange::Remove { node }, deadline).await;
         }
+        self.continuing.forget(id);
         match self.admin().remove(id).await {
             // Removed before, and the book does not say so yet.
             Ok(_) | Err(AdminError::NoSuchMember(_)) => {}

@@ -8,10 +8,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use metad_raft::Status;
+use futures_util::future::join;
+use metad_raft::{Lane, Status, TransportError};
 use rustix::process::{Resource, getrlimit};
 
 use super::filesystem::{Medium, medium, refusal};
+use super::pulse::Pulse;
 use crate::http::Finding;
 use crate::limits;
 use crate::meta::leader_clock::Judgement;
@@ -150,6 +152,28 @@ fn snapshot(status: &Status) -> Finding {
         return Finding::warn("snapshot", text, advice);
     }
     Finding::ok("snapshot", text)
+}
+
+/// Whether both lanes lead to a member: how long each took to answer, or why it did not.
+pub async fn lanes(pulse: &Pulse, id: u64, name: &str) -> Finding {
+    let (control, bulk) = join(pulse.probe(id, Lane::Control), pulse.probe(id, Lane::Bulk)).await;
+    let told = |lane: &str, answer: &Result<Duration, TransportError>| match answer {
+        Ok(took) => format!("{lane} lane {:.1} ms", took.as_secs_f64() * 1e3),
+        Err(error) => format!("{lane} lane: {error}"),
+    };
+    let text = format!("{name}: {}, {}", told("control", &control), told("bulk", &bulk));
+    match (control, bulk) {
+        (Ok(_), Ok(_)) => Finding::ok("peers", text),
+        (Err(_), Err(_)) => {
+            Finding::fail("peers", text, "bring it up, or look at its peer port and the way there")
+        }
+        (Ok(_), Err(_)) => Finding::fail(
+            "peers",
+            text,
+            "it gets no snapshot: look at what closes or fills long connections on the way there",
+        ),
+        (Err(_), Ok(_)) => Finding::fail("peers", text, "it gets no log: look at the way there"),
+    }
 }
 
 /// What this node's clock is worth among the voters'.

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::NodeError;
+use super::continuing::Continuing;
 use super::control::Control;
 use super::ground::Ground;
 use super::house::{House, write_default_rules};
@@ -66,12 +67,14 @@ impl Membership {
             house.tidy().await?;
         }
         let pulse = Pulse::new(Arc::clone(machine), peering.way(), Arc::clone(clock), removed.clone());
+        let continuing = Continuing::new(Arc::clone(replicator));
         let control = Arc::new(Control {
             machine: Arc::clone(machine),
             service: Arc::clone(service),
             replicator: Arc::clone(replicator),
             peering: Arc::clone(peering),
             pulse: Arc::clone(&pulse),
+            continuing: Arc::clone(&continuing),
             own: own.clone(),
         });
         peering.server.register(Channel::CLUSTER, Arc::clone(&control) as _);
@@ -88,6 +91,7 @@ impl Membership {
             peers: ground.peers.clone(),
         };
         let keeping = vec![
+            tokio::spawn(continuing.run(ground.closing.clone())),
             tokio::spawn(locator.run(ground.closing.clone())),
             tokio::spawn(house.run(ground.closing.clone())),
             tokio::spawn(Arc::clone(&pulse).run(others, voters, ground.closing.clone())),

@@ -8,6 +8,7 @@
 //! Not here: what any part does. Must always hold: this is the only place that sees every part; nothing is announced
 //! before it works; a clean stop leaves no mount, no `runtime.json` and nothing unwritten.
 
+mod continuing;
 mod control;
 mod doctor;
 mod filesystem;

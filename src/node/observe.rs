@@ -5,6 +5,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use futures_util::future::join_all;
 use metad_raft::{Fut, PosixMetadataReplicator, ReplicateError, SnapshotExport};
 use parking_lot::Mutex;
 
@@ -188,6 +189,13 @@ impl NodeView for Observer {
         let mut findings = self.place.get().map_or_else(Vec::new, |place| doctor::examine(place, &status));
         findings.extend(self.seen.pulse.as_ref().map(|pulse| doctor::clock(pulse.clock())));
         findings
+    }
+
+    fn examine_peers(&self) -> Fut<'_, Vec<Finding>> {
+        let Some(pulse) = &self.seen.pulse else { return Box::pin(async { Vec::new() }) };
+        let own = self.seen.replicator.status().borrow().id;
+        let others: Vec<_> = self.members().into_iter().filter(|m| m.id != own).collect();
+        Box::pin(async move { join_all(others.iter().map(|m| doctor::lanes(pulse, m.id, &m.name))).await })
     }
 
     fn snapshot(&self, deadline: Instant) -> Fut<'_, Result<SnapshotExport, ReplicateError>> {

@@ -93,6 +93,14 @@ impl Pulse {
         self.clock.judge()
     }
 
+    /// Asks a member something on a lane: how long it took, or why there was no answer.
+    pub async fn probe(&self, id: u64, lane: Lane) -> Result<Duration, TransportError> {
+        let begun = Instant::now();
+        let (word, deadline) = (Word::Clock.encode(), begun + ANSWER);
+        self.transport.call(id, Channel::CLUSTER, lane, word, deadline).await?;
+        Ok(begun.elapsed())
+    }
+
     fn compare(&self, with: u64, ours: &[Digest], theirs: &[Digest]) {
         let Some(index) = first_difference(ours, theirs) else { return };
         let mut alarm = self.alarm.lock();
@@ -191,9 +199,11 @@ mod tests {
     use bytes::Bytes;
     use metad_raft::{Applied, Entry as LogEntry, Fut, StateMachine};
 
+    use super::super::doctor;
     use super::*;
     use crate::clock::SystemClock;
     use crate::codec::Blob;
+    use crate::http::Level;
     use crate::limits::DIGEST_EVERY;
     use crate::meta::entry::{Entry, FEATURE_LEVEL, HandOver, OpId};
     use crate::meta::op::{Op, RecordOp};
@@ -256,6 +266,40 @@ mod tests {
             ours.answer(2, &machine("one", upto).recent_digests());
             assert_eq!(ours.alarm(), None, "at {upto}");
         }
+    }
+
+    /// Only the control lane leads anywhere.
+    struct HalfOpen;
+
+    impl Transport for HalfOpen {
+        fn call(
+            &self,
+            _to: u64,
+            _channel: Channel,
+            lane: Lane,
+            _request: Bytes,
+            _deadline: Instant,
+        ) -> Fut<'_, Result<Bytes, TransportError>> {
+            Box::pin(async move {
+                match lane {
+                    Lane::Control => Ok(Reply::Clock { wall_ms: 1 }.encode()),
+                    Lane::Bulk => Err(TransportError::Unreachable("no connection in time".into())),
+                }
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_only_one_lane_leads_to_is_a_failure_that_names_the_lane() {
+        let machine = machine("one", 1);
+        let clock = Arc::new(LogClock::new(Arc::new(SystemClock), Arc::clone(&machine), 1, [1, 2].into()));
+        let pulse = Pulse::new(machine, Arc::new(HalfOpen), clock, CancellationToken::new());
+        let finding = doctor::lanes(&pulse, 2, "n2").await;
+        assert_eq!(finding.level, Level::Fail);
+        assert!(
+            finding.text.contains("bulk lane: ") && finding.text.contains("control lane 0."),
+            "{finding:?}"
+        );
     }
 
     #[tokio::test]

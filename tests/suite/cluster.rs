@@ -337,6 +337,63 @@ fn nodes_that_swapped_addresses_find_each_other_and_come_to_rest() {
 }
 
 #[test]
+fn the_doctor_tries_both_lanes_to_each_peer_and_names_who_does_not_answer() {
+    let mut cluster = Cluster::started(3);
+    let findings = |node: &Node| -> Vec<(String, String)> {
+        let checks = node.get("/v1/doctor")["checks"].as_array().unwrap().clone();
+        let of = |check: &Value, field: &str| check[field].as_str().unwrap().to_owned();
+        let peers = checks.iter().filter(|c| c["name"] == "peers");
+        peers.map(|c| (of(c, "level"), of(c, "text"))).collect()
+    };
+    for node in cluster.running() {
+        let found = findings(node);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found.iter().all(|(level, text)| level == "ok" && text.contains("bulk lane")), "{found:?}");
+        assert!(node.get("/v1/doctor")["checks"].to_string().contains("the voters' median"));
+    }
+    cluster.kill(2);
+    let found = findings(cluster.node(0));
+    assert!(found.iter().any(|(level, text)| level == "fail" && text.starts_with("n3: ")), "{found:?}");
+    assert!(found.iter().any(|(level, text)| level == "ok" && text.starts_with("n2: ")), "{found:?}");
+}
+
+#[test]
+fn a_node_that_did_not_catch_up_in_time_gets_its_vote_later_by_itself() {
+    let mut cluster = Cluster::new(1);
+    let alone = cluster.serve_with(0, "");
+    cluster.run(0, alone);
+    cluster.ready();
+    put(cluster.node(0), "a", &film(1));
+    let n = cluster.grow();
+    let command = cluster.serve_with(n, &[cluster.peers[0].clone(), cluster.peers[n].clone()].join(","));
+    cluster.run(n, command);
+    eventually("it waits to be admitted", || {
+        cluster.node(n).ask("GET", "/readyz", "").text().contains("node add").then_some(())
+    });
+    let name = format!("n{}", n + 1);
+    let line = format!("--timeout 60 node add --learner --name {name} --addr {}", cluster.peers[n]);
+    assert_eq!(cli(cluster.node(0), &line).0, 0, "{}", cluster.said());
+    cluster.kill(n);
+    eventually("the leader misses it", || {
+        let nodes = cluster.node(0).get("/v1/nodes");
+        let known = nodes["members"].as_array().unwrap().iter().find(|m| m["name"] == json!(name)).unwrap();
+        known["seen_ms"].as_u64().is_none_or(|seen| seen > 4_000).then_some(())
+    });
+    let promote = format!("/v1/nodes/{name}/promote");
+    let answer = cluster.node(0).ask("POST", &promote, json!({"timeout_ms": 500}).to_string());
+    assert_eq!((answer.status, &answer.json()["applied"]), (504, &json!("unknown")), "{}", answer.text());
+    assert!(answer.text().contains("as soon as it has caught up"), "{}", answer.text());
+    let command = cluster.serve_with(n, &[cluster.peers[0].clone(), cluster.peers[n].clone()].join(","));
+    cluster.run(n, command);
+    eventually("it votes", || {
+        let members = cluster.node(0).get("/v1/status")["members"].clone();
+        members.as_array().unwrap().iter().all(|m| m["role"] == "voter").then_some(())
+    });
+    cluster.ready();
+    cluster.agreed();
+}
+
+#[test]
 fn a_wiped_node_is_refused_with_the_command_that_replaces_it() {
     let mut cluster = Cluster::started(3);
     put(cluster.node(0), "a", &film(1));
