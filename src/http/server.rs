@@ -14,7 +14,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
-use futures_util::FutureExt;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,7 +31,7 @@ use crate::limits::{HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX};
 /// Pause after the system refused a connection for want of something: there will be more of it later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a server that stops still takes requests of connections that it has: each is told that it is the last one.
-const FAREWELL: Duration = Duration::from_millis(250);
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -80,14 +79,10 @@ impl Server {
             connections.spawn(served.connection(stream, graceful.watcher(), permit));
             while connections.try_join_next().is_some() {}
         }
-        // Whoever was let in by the kernel is served: a closed socket would leave them in doubt.
-        while let (Some(Ok((stream, _))), Ok(permit)) =
-            (self.listener.accept().now_or_never(), Arc::clone(&permits).try_acquire_owned())
-        {
+        for (stream, permit) in last_ones(self.listener, &permits) {
             let served = Served { router: routes.current(), options, stop: stop.clone() };
             connections.spawn(served.connection(stream, graceful.watcher(), permit));
         }
-        drop(self.listener);
         // Clients at work hear with an answer that it was the last one, and nothing of theirs is on its way then.
         let farewell = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, farewell).await.is_ok() {
@@ -113,6 +108,24 @@ impl Server {
             }
         }
     }
+}
+
+/// Closes the listener, and gives the connections that the kernel has let in by then: a closed socket would leave them in doubt.
+///
+/// The kernel itself is asked, because what tokio knows of a listener is from before.
+fn last_ones(listener: TcpListener, permits: &Arc<Semaphore>) -> Vec<(TcpStream, OwnedSemaphorePermit)> {
+    let found = listener.into_std().map(|listener| {
+        let waiting = std::iter::from_fn(|| listener.accept().ok());
+        let taken = waiting.map_while(|(stream, _)| {
+            stream.set_nonblocking(true).ok()?;
+            Some((TcpStream::from_std(stream).ok()?, Arc::clone(permits).try_acquire_owned().ok()?))
+        });
+        taken.collect()
+    });
+    found.unwrap_or_else(|e| {
+        tracing::warn!("connections that waited at the stop were cut off: {e}");
+        Vec::new()
+    })
 }
 
 /// Errors that concern the connection that was about to be accepted, not the listener.

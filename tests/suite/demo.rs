@@ -28,6 +28,20 @@ struct Running {
     example: String,
 }
 
+impl Drop for Running {
+    /// A test that failed stops the demo in order too: one that is killed cannot take its nodes with it.
+    fn drop(&mut self) {
+        let id = Pid::from_raw(self.demo.0.id().cast_signed()).expect("a process id is not 0");
+        let runs = |demo: &mut Guard| demo.0.try_wait().is_ok_and(|ended| ended.is_none());
+        if runs(&mut self.demo) && kill_process(id, Signal::TERM).is_ok() {
+            let end = std::time::Instant::now() + SOON;
+            while runs(&mut self.demo) && std::time::Instant::now() < end {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
 impl Running {
     /// Starts a demo and reads what it says to its end.
     fn start(args: &[&str]) -> Self {
@@ -87,7 +101,10 @@ impl Running {
     fn rename(&self, node: usize, title: &str, mount: &Path) {
         let (path, body) = (format!("/meta/{}", self.example), json!({"title": title}).to_string());
         eventually("a write is taken", || self.ask(node, "PUT", &path, &body));
-        eventually("it appears in the mount", || walk(mount).iter().any(|f| f.contains(title)).then_some(()));
+        // What is left meanwhile may be gone when it is looked into.
+        let names = || walkdir::WalkDir::new(mount).into_iter().filter_map(Result::ok);
+        let appeared = || names().any(|f| f.file_name().to_string_lossy().contains(title));
+        eventually("it appears in the mount", || appeared().then_some(()));
     }
 
     /// Ctrl-C: everything is gone.
@@ -118,6 +135,11 @@ fn the_demos_mount_goes_on_while_one_of_its_three_nodes_is_killed() {
         eprintln!("skipped: no mount");
         return demo.stop();
     };
+    eventually("the tree has everything", || {
+        let status = demo.ask(0, "GET", "/v1/status", "")?.json();
+        let whole = status["vfs"]["settled"] == true && status["vfs"]["files"].as_u64() > Some(50);
+        whole.then_some(())
+    });
     let before = walk(&mount);
     assert!(before.len() > 50, "{before:?}");
     demo.kill(2);
