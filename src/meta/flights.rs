@@ -115,6 +115,11 @@ impl Flights {
         self.flights.len()
     }
 
+    /// Bytes of operations that are on their way.
+    pub fn bytes(&self) -> usize {
+        self.flights.iter().map(|flight| flight.ops.len()).sum()
+    }
+
     /// Whether none is on its way.
     pub fn is_empty(&self) -> bool {
         self.flights.is_empty()

@@ -158,12 +158,13 @@ struct Sender {
 
 impl Sender {
     async fn run(mut self) {
+        let mut arrived = Vec::new();
         loop {
             self.send_what_can_be_sent();
             if !self.open && self.flights.is_empty() && self.waiting.is_empty() {
                 return;
             }
-            let accepts = self.open && (!self.can_send() || self.has_room());
+            let accepts = self.open && (!self.can_send() || self.may_fly());
             let wake = self.next_wake();
             tokio::select! {
                 heard = self.heard.recv(), if !self.stopped => match heard {
@@ -171,10 +172,10 @@ impl Sender {
                     None => self.stop(),
                 },
                 Some(attempt) = self.attempts.next(), if !self.attempts.is_empty() => self.attempted(attempt),
-                request = self.requests.recv(), if accepts => match request {
-                    Some(request) => self.waiting.push_back(request),
-                    None => self.open = false,
-                },
+                count = self.requests.recv_many(&mut arrived, limits::ENTRY_REQUESTS_MAX), if accepts => {
+                    self.open = count > 0;
+                    self.waiting.extend(arrived.drain(..));
+                }
                 changed = self.parts.status.changed(), if !self.stopped => self.status_changed(changed.is_ok()),
                 () = sleep_until(wake), if wake.is_some() => self.expire(),
             }
@@ -192,8 +193,14 @@ impl Sender {
         reachable && self.gate.as_ref().is_none_or(|gate| gate.reign != reign)
     }
 
-    fn has_room(&self) -> bool {
+    fn may_fly(&self) -> bool {
         self.flights.len() < limits::HAND_OVERS_IN_FLIGHT_MAX
+    }
+
+    /// A further hand-over leaves once as much waits as is on its way: a lone writer never waits for company, and many share
+    /// few entries, which is what an entry's fixed price is paid for.
+    fn has_room(&self) -> bool {
+        self.may_fly() && self.waiting_bytes.load(Ordering::Relaxed) >= self.flights.bytes()
     }
 
     /// Sends again what is to be sent again, then packs what waits.

@@ -12,6 +12,7 @@
 //! order in which they were offered, because all entries are proposed by one task; nothing is forwarded from here;
 //! back-pressure comes before proposing, never after.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -49,7 +50,9 @@ impl Packer {
     ) -> Self {
         let (queue, offers) = mpsc::unbounded_channel();
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let packing = Packing { offers, waiting_bytes: Arc::clone(&waiting_bytes), machine, clock };
+        let waiting = VecDeque::new();
+        let (open, bytes) = (true, Arc::clone(&waiting_bytes));
+        let packing = Packing { offers, open, waiting, waiting_bytes: bytes, machine, clock };
         tokio::spawn(packing.run(replicator));
         Self { queue, waiting_bytes }
     }
@@ -77,6 +80,11 @@ impl Packer {
 /// The packing end.
 struct Packing {
     offers: mpsc::UnboundedReceiver<Offer>,
+    /// Whether more offers may come.
+    open: bool,
+    /// Offers that were received and not packed yet.
+    waiting: VecDeque<Offer>,
+    /// Bytes of all offers that are not packed yet.
     waiting_bytes: Arc<AtomicUsize>,
     /// Knows the feature level that all members have.
     machine: Arc<MetaMachine>,
@@ -86,58 +94,71 @@ struct Packing {
 impl Packing {
     async fn run(mut self, replicator: Arc<dyn PosixMetadataReplicator>) {
         // Polled by this task alone: entries are handed to the log in the order in which they were packed.
-        let mut flights: FuturesUnordered<Fut<'_, ()>> = FuturesUnordered::new();
-        let (mut left, mut open) = (None, true);
+        let mut flights: FuturesUnordered<Fut<'_, usize>> = FuturesUnordered::new();
+        // Bytes of the entries on their way.
+        let mut flying = 0;
         loop {
-            let room = flights.len() < limits::ENTRIES_IN_FLIGHT_MAX;
-            let mut next = if room { left.take() } else { None };
-            if next.is_none() {
-                tokio::select! {
-                    Some(()) = flights.next(), if !flights.is_empty() => {}
-                    offer = self.offers.recv(), if room && open => {
-                        open = offer.is_some();
-                        next = offer;
-                    }
-                    else => return,
+            // As in the intake: a further entry leaves once as much waits as is on its way.
+            while flights.len() < limits::ENTRIES_IN_FLIGHT_MAX
+                && self.waiting_bytes.load(Ordering::Relaxed) >= flying
+            {
+                let batch = self.collect();
+                if batch.is_empty() {
+                    break;
                 }
+                let (bytes, entry) = self.propose(batch, replicator.as_ref());
+                flying += bytes;
+                flights.push(entry);
             }
-            if let Some(first) = next {
-                let (batch, rest) = self.collect(first);
-                left = rest;
-                flights.push(self.propose(batch, replicator.as_ref()));
+            let accepts = self.open && flights.len() < limits::ENTRIES_IN_FLIGHT_MAX;
+            tokio::select! {
+                Some(bytes) = flights.next(), if !flights.is_empty() => flying -= bytes,
+                offer = self.offers.recv(), if accepts => match offer {
+                    Some(offer) => self.waiting.push_back(offer),
+                    None => self.open = false,
+                },
+                else => return,
             }
         }
     }
 
-    /// Everything that waits now, up to one entry's worth; what did not fit comes back.
-    fn collect(&mut self, first: Offer) -> (Vec<Offer>, Option<Offer>) {
-        let mut bytes = first.hand_over.ops.len();
-        let mut batch = vec![first];
+    /// Everything that waits now, up to one entry's worth.
+    fn collect(&mut self) -> Vec<Offer> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < limits::ENTRY_HAND_OVERS_MAX {
-            let Ok(offer) = self.offers.try_recv() else { return (batch, None) };
-            bytes += offer.hand_over.ops.len();
-            if bytes > limits::ENTRY_PACK_BYTES {
-                return (batch, Some(offer));
+            if self.waiting.is_empty() {
+                self.waiting.extend(self.offers.try_recv());
             }
-            batch.push(offer);
+            let Some(next) = self.waiting.front() else { break };
+            bytes += next.hand_over.ops.len();
+            if bytes > limits::ENTRY_PACK_BYTES && !batch.is_empty() {
+                break;
+            }
+            batch.extend(self.waiting.pop_front());
         }
-        (batch, None)
+        batch
     }
 
-    /// Packs hand-overs into an entry and hands it to the log; the future ends when everybody has an answer.
-    fn propose<'r>(&self, batch: Vec<Offer>, replicator: &'r dyn PosixMetadataReplicator) -> Fut<'r, ()> {
+    /// Packs hand-overs into an entry and hands it to the log; tells its bytes, and again when everybody has an answer.
+    fn propose<'r>(
+        &self,
+        batch: Vec<Offer>,
+        replicator: &'r dyn PosixMetadataReplicator,
+    ) -> (usize, Fut<'r, usize>) {
         let (hand_overs, answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|offer| (offer.hand_over, offer.answer)).unzip();
-        let bytes = hand_overs.iter().map(|h| h.ops.len()).sum();
+        let bytes: usize = hand_overs.iter().map(|h| h.ops.len()).sum();
         self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         let ops = entry::pack(self.machine.feature_level(), self.clock.now_ms(), &hand_overs);
         let replicated = replicator.replicate(vec![Proposal { ops }]);
-        Box::pin(async move {
+        let entry = Box::pin(async move {
             let outcome = replicated.await.pop().unwrap_or(Err(ReplicateError::Unknown));
             for answer in answers {
                 // Whoever offered may have given up.
                 let _ = answer.send(outcome.clone());
             }
-        })
+            bytes
+        });
+        (bytes, entry)
     }
 }
