@@ -171,6 +171,12 @@ pub const STORE_BATCH_KEYS: usize = 512;
 pub const STORE_LINGER_MS: u64 = 100;
 /// Bytes that may wait in RAM for the store; apply waits beyond.
 pub const OVERLAY_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// Bytes of values that are kept in RAM as the store has them.
+pub const RECENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Larger values are read from the store each time.
+pub const RECENT_VALUE_BYTES_MAX: usize = 4096;
+/// What one kept value costs beside its key and its bytes.
+pub const RECENT_ENTRY_BYTES: usize = 160;
 /// What one overlay entry costs beside its key and value, in bytes.
 pub const OVERLAY_ENTRY_BYTES: usize = 96;
 /// A snapshot block is closed once its pairs have this many bytes.

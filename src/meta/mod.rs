@@ -38,6 +38,7 @@ pub mod once;
 pub mod op;
 mod packer;
 pub mod pin;
+mod recent;
 pub mod record;
 pub mod response;
 pub mod rules;

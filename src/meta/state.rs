@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! apply ─► publish ─► overlay (readers look here first) ─► queue of batches ─► write-behind thread ─► store
+//!                                                                                     └─► recent values (`recent`)
 //! ```
 //!
 //! Not here: what changes (`apply`), the thread that moves batches (`write_behind`).
@@ -19,6 +20,7 @@ use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 
 use super::counters::Counters;
 use super::hash::StateHash;
+use super::recent::Recent;
 use super::record::EventId;
 use super::snapshot::Capture;
 use super::store::StateStore;
@@ -63,6 +65,13 @@ struct Overlay {
     life: u64,
 }
 
+impl Overlay {
+    /// Changes with everything that is published.
+    fn stage(&self) -> (u64, u64) {
+        (self.life, self.head.applied.index)
+    }
+}
+
 /// Changes of whole chunks on their way into the store.
 #[derive(Clone, Default)]
 pub(super) struct Batch {
@@ -95,6 +104,7 @@ pub(super) struct Queue {
 /// The state of this node.
 pub struct State {
     overlay: RwLock<Overlay>,
+    recent: Recent,
     store: RwLock<Arc<dyn StateStore>>,
     pub(super) queue: Mutex<Queue>,
     pub(super) moved: Condvar,
@@ -108,6 +118,7 @@ impl State {
     pub fn new(store: Arc<dyn StateStore>, head: Head) -> Self {
         let state = Self {
             overlay: RwLock::default(),
+            recent: Recent::default(),
             store: RwLock::new(store),
             queue: Mutex::default(),
             moved: Condvar::new(),
@@ -129,6 +140,7 @@ impl State {
         let mut overlay = self.overlay.write();
         let mut queue = self.queue.lock();
         *self.store.write() = store;
+        self.recent.clear();
         let life = queue.life + 1;
         *overlay = Overlay { head: head.clone(), life, ..Overlay::default() };
         let (flushed, stop) = (queue.flushed, queue.stop);
@@ -194,9 +206,10 @@ impl State {
         if overlay.life != life {
             return;
         }
-        for key in batch.changes.keys() {
+        for (key, value) in &batch.changes {
             if overlay.map.get(key).is_some_and(|slot| slot.index <= index) {
                 overlay.map.remove(key);
+                self.recent.keep(key, value.as_ref());
             }
         }
     }
@@ -213,20 +226,29 @@ impl State {
 
     /// One applied index for several reads: publishing waits while it lives, so keep it short.
     pub fn pinned(&self) -> Pinned<'_> {
-        Pinned { overlay: self.overlay.read(), store: self.store() }
+        Pinned { overlay: self.overlay.read(), recent: &self.recent, store: self.store() }
     }
 
     /// The newest value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fatal> {
         // Looked up before the overlay's lock goes: a switch of stores in between would answer from the wrong one.
-        let store = {
+        let (store, seen) = {
             let overlay = self.overlay.read();
             if let Some(slot) = overlay.map.get(key) {
                 return Ok(slot.value.clone());
             }
-            self.store()
+            if let Some(value) = self.recent.get(key) {
+                return Ok(value);
+            }
+            (self.store(), overlay.stage())
         };
-        store.get(key)
+        let value = store.get(key)?;
+        let overlay = self.overlay.read();
+        // Nothing was published meanwhile, so this is what the store has.
+        if overlay.stage() == seen {
+            self.recent.keep(key, value.as_ref());
+        }
+        Ok(value)
     }
 }
 
@@ -247,6 +269,7 @@ impl View for State {
 /// The state at one applied index.
 pub struct Pinned<'a> {
     overlay: RwLockReadGuard<'a, Overlay>,
+    recent: &'a Recent,
     store: Arc<dyn StateStore>,
 }
 
@@ -259,10 +282,16 @@ impl Pinned<'_> {
 
 impl View for Pinned<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fatal> {
-        match self.overlay.map.get(key) {
-            Some(slot) => Ok(slot.value.clone()),
-            None => self.store.get(key),
+        if let Some(slot) = self.overlay.map.get(key) {
+            return Ok(slot.value.clone());
         }
+        if let Some(value) = self.recent.get(key) {
+            return Ok(value);
+        }
+        let value = self.store.get(key)?;
+        // Neither publishing nor settling goes on while this one lives.
+        self.recent.keep(key, value.as_ref());
+        Ok(value)
     }
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
