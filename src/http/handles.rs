@@ -241,7 +241,7 @@ impl Handles {
 
     /// Applied index of the local state.
     pub(super) fn applied(&self) -> u64 {
-        self.service.status().applied_index
+        self.service.digest().0
     }
 }
 

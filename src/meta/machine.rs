@@ -283,9 +283,15 @@ impl StateMachine for MetaMachine {
     fn log_flushed(&self, index: u64) {
         let state = &self.inner.state;
         let mut queue = state.queue.lock();
-        if index > queue.flushed {
-            queue.flushed = index;
-            drop(queue);
+        if index <= queue.flushed {
+            return;
+        }
+        queue.flushed = index;
+        // Only a full batch waits for the flush itself; an open one is looked at again when it has lingered.
+        let awaited = queue.closed.front().is_some_and(|batch| batch.head.applied.index <= index);
+        let awaited = awaited || queue.hurry || queue.stop;
+        drop(queue);
+        if awaited {
             state.moved.notify_all();
         }
     }

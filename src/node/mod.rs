@@ -164,20 +164,37 @@ pub enum NodeError {
 
 /// Runs a node until SIGTERM, SIGINT or a local fault.
 pub fn run(config: Config) -> Result<(), NodeError> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(NodeError::Runtime)?;
-    runtime.block_on(async move {
-        let mut signals = Signals::listen().map_err(NodeError::Runtime)?;
-        let mut ground = Box::pin(Ground::open(&config)).await?;
-        tokio::select! {
-            formed = Box::pin(ground.form(&config)) => formed?,
-            () = signals.any() => return ground.abandon().await,
-        }
-        let node = Box::pin(Node::start(config, ground)).await?;
-        let outcome = node.wait(&mut signals).await;
-        let stopped = Box::pin(node.stop()).await;
-        outcome.and(stopped)
-    })
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
+        .enable_all()
+        .build()
+        .map_err(NodeError::Runtime)?;
+    // As a task of the runtime: what wakes the node's own wait, each step of the log, would wake a thread of its own otherwise.
+    let life = runtime.spawn(live(config));
+    match runtime.block_on(life) {
+        Ok(outcome) => outcome,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Worker threads of the runtime: half of the cores. A write goes through many short tasks, and waking an idle thread for
+/// each costs more than all they do; blocking work, the log's flushes, the store and FUSE have threads of their own.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+}
+
+/// From the lock on the data directory to the last thing taken apart.
+async fn live(config: Config) -> Result<(), NodeError> {
+    let mut signals = Signals::listen().map_err(NodeError::Runtime)?;
+    let mut ground = Box::pin(Ground::open(&config)).await?;
+    tokio::select! {
+        formed = Box::pin(ground.form(&config)) => formed?,
+        () = signals.any() => return ground.abandon().await,
+    }
+    let node = Box::pin(Node::start(config, ground)).await?;
+    let outcome = node.wait(&mut signals).await;
+    let stopped = Box::pin(node.stop()).await;
+    outcome.and(stopped)
 }
 
 /// The signals that end a node. Listened to before the start: one that comes while the node starts, or right after

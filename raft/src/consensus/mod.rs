@@ -41,7 +41,7 @@ mod types;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use openraft::async_runtime::WatchReceiver;
@@ -73,6 +73,9 @@ pub use options::{Formation, Options, Timing};
 pub(crate) type Engine = Raft<TypeConfig, Machine>;
 type Answers = Vec<Result<u64, ReplicateError>>;
 
+/// Changes of positions in the log are published at most this often.
+const POSITIONS_EVERY: Duration = Duration::from_millis(5);
+
 /// A running member.
 pub(crate) struct Running {
     pub(crate) engine: Engine,
@@ -80,6 +83,8 @@ pub(crate) struct Running {
     pub(crate) reads: Reads,
     pub(crate) room: Arc<Room>,
     in_flight: InFlight,
+    /// The end of the log that the start found.
+    found: Option<u64>,
     /// The highest index that a caller was told.
     answered: AtomicU64,
     snapshots: Arc<SnapshotStore>,
@@ -138,13 +143,14 @@ impl RaftReplicator {
             room,
             in_flight: InFlight::new(self.options.queue_bytes_max, self.options.queue_entries_max),
             snapshots: opened.snapshots,
+            found: opened.last,
             answered: AtomicU64::new(0),
             reads: Reads::new(self.options.id, peers.clone()),
             committer,
             dir: Mutex::new(Some(opened.dir)),
         });
         self.form(&running.engine).await?;
-        self.publish(running, opened.last);
+        self.publish(running);
         Ok(())
     }
 
@@ -202,26 +208,38 @@ impl RaftReplicator {
     }
 
     /// Keeps the status in step with the engine's metrics until the engine is gone. Whoever sees `start` return sees it up to date.
-    fn publish(&self, running: &Running, found: Option<u64>) {
+    fn publish(&self, running: &Running) {
+        let found = running.found;
         let (mut metrics, status) = (running.engine.metrics(), self.status.clone());
         // Weak: this task must not keep alive what it watches.
         let (room, member) = (running.room.clone(), Arc::downgrade(&self.running));
         let mut due = DueByBytes::new(self.options.snapshot_bytes);
         let now = picture(&metrics.borrow_watched(), found);
         status.send_if_modified(|s| update(s, now));
+        let mut standing = running.engine.server_metrics();
         tokio::spawn(async move {
             loop {
                 // The borrow ends with the line: the engine waits for it, and a copy of everything would cost more.
-                let now = picture(&metrics.borrow_and_update(), found);
-                let is_due = due.is_due(room.spent_bytes(), now.snapshot_index);
-                status.send_if_modified(|s| update(s, now));
+                standing.borrow_and_update();
+                let mut snapshot_index = 0;
+                status.send_if_modified(|s| {
+                    let now = picture(&metrics.borrow_and_update(), found);
+                    snapshot_index = now.snapshot_index;
+                    update(s, now)
+                });
+                let is_due = due.is_due(room.spent_bytes(), snapshot_index);
                 if let (true, Some(member)) = (is_due, member.upgrade())
                     && let Some(running) = member.get()
                 {
                     // An engine that has stopped needs no snapshot.
                     let _ = running.engine.trigger().snapshot().await;
                 }
-                if metrics.changed().await.is_err() {
+                // Positions move several times with each entry, and each word of it wakes everybody who listens: those
+                // wait a little. Who leads does not.
+                let waited = tokio::time::timeout(POSITIONS_EVERY, standing.changed()).await;
+                // The engine tells the whole picture after its parts.
+                let gone = matches!(waited, Ok(Err(_))) || metrics.changed().await.is_err();
+                if gone {
                     // An engine that is told to stop, or that fails, says so before it ends; one that panics does not.
                     let silent = metrics.borrow_watched().running_state.is_ok();
                     status.send_if_modified(|s| silent && ended(s));
@@ -381,6 +399,14 @@ impl PosixMetadataReplicator for RaftReplicator {
     }
 
     fn status(&self) -> watch::Receiver<Status> {
+        if let Some(running) = self.running.get() {
+            // Positions are published a little late; whoever asks now gets those of now.
+            let metrics = running.engine.metrics();
+            // Looked at under the lock of what is published: an older picture never follows a newer one.
+            self.status.send_if_modified(|s| {
+                s.failure.is_none() && update(s, picture(&metrics.borrow_watched(), running.found))
+            });
+        }
         self.status.subscribe()
     }
 
