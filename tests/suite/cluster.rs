@@ -373,12 +373,14 @@ fn a_node_that_did_not_catch_up_in_time_gets_its_vote_later_by_itself() {
     let name = format!("n{}", n + 1);
     let line = format!("--timeout 60 node add --learner --name {name} --addr {}", cluster.peers[n]);
     assert_eq!(cli(cluster.node(0), &line).0, 0, "{}", cluster.said());
-    cluster.kill(n);
-    eventually("the leader misses it", || {
+    let seen = |cluster: &Cluster| {
         let nodes = cluster.node(0).get("/v1/nodes");
         let known = nodes["members"].as_array().unwrap().iter().find(|m| m["name"] == json!(name)).unwrap();
-        known["seen_ms"].as_u64().is_none_or(|seen| seen > 4_000).then_some(())
-    });
+        known["seen_ms"].as_u64()
+    };
+    eventually("the leader hears of it", || seen(&cluster));
+    cluster.kill(n);
+    eventually("the leader misses it", || seen(&cluster).filter(|ms| *ms > 4_000));
     let promote = format!("/v1/nodes/{name}/promote");
     let answer = cluster.node(0).ask("POST", &promote, json!({"timeout_ms": 500}).to_string());
     assert_eq!((answer.status, &answer.json()["applied"]), (504, &json!("unknown")), "{}", answer.text());
