@@ -5,6 +5,7 @@
 
 use metad_raft::{Fatal, Fut};
 
+use super::lookers::Lookers;
 use super::service::{MetadataService, ReadOptions, ServiceError};
 use super::state::Head;
 use super::view::View;
@@ -22,4 +23,7 @@ pub trait KeyService: MetadataService {
     /// # Errors
     /// `Stopped` when the store fails.
     fn look(&self, look: Look<'_>) -> Result<(), ServiceError>;
+
+    /// Who reads at marks in entries, see [`super::lookers`].
+    fn lookers(&self) -> &Lookers;
 }

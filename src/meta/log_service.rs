@@ -17,6 +17,7 @@ use super::history::History;
 use super::intake::{self, Intake};
 use super::key_service::{KeyService, Look};
 use super::layout::{self, Kind};
+use super::lookers::Lookers;
 use super::machine::MetaMachine;
 use super::op::Op;
 use super::packer::Packer;
@@ -162,6 +163,10 @@ impl KeyService for LogService {
     fn look(&self, look: Look<'_>) -> Result<(), ServiceError> {
         let pinned = self.machine.state().pinned();
         look(&pinned, pinned.head()).map_err(stopped)
+    }
+
+    fn lookers(&self) -> &Lookers {
+        self.machine.lookers()
     }
 }
 

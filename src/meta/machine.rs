@@ -19,6 +19,7 @@ use super::entry::{FEATURE_LEVEL, NewerEntry};
 use super::feed::{ChangeSet, Feed};
 use super::hash::StateHash;
 use super::layout;
+use super::lookers::Lookers;
 use super::snapshot::{self, Source};
 use super::state::{Head, State};
 use super::store::shelf::{Fresh, Shelf};
@@ -46,6 +47,8 @@ struct Inner {
     known: u32,
     /// The entry that could not be, because it is of a newer version.
     newer: OnceLock<NewerEntry>,
+    /// Doors that wait for marks.
+    lookers: Lookers,
 }
 
 impl MetaMachine {
@@ -87,7 +90,9 @@ impl MetaMachine {
         let (core, waiters) = (Mutex::new(core), Waiters::default());
         let digests = Digests::default();
         let newer = OnceLock::new();
-        let inner = Inner { shelf, state, core, feed, waiters, applied, book, digests, known, newer };
+        let lookers = Lookers::default();
+        let inner =
+            Inner { shelf, state, core, feed, waiters, applied, book, digests, known, newer, lookers };
         Ok(Self { inner: Arc::new(inner), writer: Mutex::new(Some(writer)) })
     }
 
@@ -99,6 +104,11 @@ impl MetaMachine {
     /// The change feed.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.inner.feed
+    }
+
+    /// Who reads at marks in entries.
+    pub fn lookers(&self) -> &Lookers {
+        &self.inner.lookers
     }
 
     /// Who waits for hand-overs.
@@ -247,7 +257,7 @@ impl StateMachine for MetaMachine {
     fn apply(&self, chunk: &[Entry], upto: &Applied) -> Result<(), Fatal> {
         let inner = &self.inner;
         let mut core = inner.core.lock();
-        let mut tx = Tx::new(inner.state.as_ref(), &mut core);
+        let mut tx = Tx::new(inner.state.as_ref(), &mut core).shown_to(&inner.lookers);
         let mut effects: Vec<Effects> = Vec::with_capacity(chunk.len());
         let mut passed: Vec<Digest> = Vec::new();
         for entry in chunk {

@@ -32,6 +32,7 @@ pub mod layout;
 pub mod leader_clock;
 pub mod log_clock;
 pub mod log_service;
+pub mod lookers;
 pub mod machine;
 pub mod object;
 pub mod once;

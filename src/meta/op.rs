@@ -51,6 +51,13 @@ pub enum Op {
         /// Applied in order; a rejected one does not stop the others.
         ops: Vec<Op>,
     },
+    /// Nothing: a mark at which the node that waits for it reads the state, see [`super::lookers`]. Answers `Done`.
+    Look {
+        /// Whose mark it is.
+        ticket: u64,
+        /// Number of the mark.
+        part: u32,
+    },
 }
 
 /// Operations on records (files).
@@ -178,6 +185,7 @@ impl Op {
             Op::Set(op) => op.weight() + EACH,
             Op::Stream(op) => op.weight() + EACH,
             Op::Group(op) => op.weight() + EACH,
+            Op::Look { .. } => EACH,
             Op::Once { key, ops, .. } => key.len() + ops.iter().map(Op::weight).sum::<usize>() + 3 * EACH,
             Op::System(SystemOp::SetRules { text, naming }) => {
                 text.len() + naming.iter().map(|n| n.len() + EACH).sum::<usize>() + EACH

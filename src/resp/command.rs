@@ -57,8 +57,25 @@ pub enum Run {
     Read(ReadFn),
     /// Through the log.
     Write(fn(&Request<'_>) -> Result<Step, Refusal>),
+    /// By the executor itself: it concerns the order of running.
+    Control(Control),
     /// By its subcommands.
     Container(&'static [Row]),
+}
+
+/// Commands that the executor runs itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// MULTI.
+    Multi,
+    /// EXEC.
+    Exec,
+    /// DISCARD.
+    Discard,
+    /// WATCH.
+    Watch,
+    /// UNWATCH.
+    Unwatch,
 }
 
 /// Where a command's keys are among its arguments, as COMMAND tells it.
@@ -298,6 +315,7 @@ impl Row {
             Run::Local(_) => "node",
             Run::Read(_) => "state",
             Run::Write(_) => "log",
+            Run::Control(_) => "connection",
             Run::Container(_) => "by subcommand",
         }
     }

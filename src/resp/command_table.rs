@@ -84,6 +84,8 @@ fn unknown(request: &Request<'_>) -> Refusal {
             break;
         }
         args.push(b'\'');
+        // Redis prints it as a C string.
+        let arg = arg.split(|b| *b == 0).next().unwrap_or_default();
         args.extend_from_slice(&arg[..arg.len().min(SHOWN - args.len())]);
         args.extend_from_slice(b"' ");
     }

@@ -98,6 +98,10 @@ impl Connection {
             match self.executor.run(&request) {
                 Ok(()) => ran += 1,
                 Err(Wait::Send) => write_all(&mut self.stream, &mut self.executor, &self.door).await?,
+                Err(Wait::Exec) => {
+                    self.executor.exec().await;
+                    ran += 1;
+                }
                 Err(wait) => self.executor.wait(wait).await,
             }
         }

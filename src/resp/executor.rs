@@ -13,16 +13,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::codec::{Reply, Request};
-use super::command::{LOADING, NO_AUTH, Row, Run, Shape, Step};
+use super::command::{Control, LOADING, NO_AUTH, NO_MULTI, Row, Run, Shape, Step};
 use super::command_table;
 use super::door::{self, Door};
-use super::error::{self, Refusal};
+use super::error::{self, Refusal, Stop};
 use super::reader::{ReadFn, Reader, refusal_of};
 use super::session::{Local, Session};
+use super::transaction::{Queue, Transaction};
 use crate::limits;
+use crate::meta::lookers::Moment;
 use crate::meta::op::{Op, SystemOp};
+use crate::meta::response::Response;
 use crate::meta::service::{Consistency, ReadOptions, WriteOptions};
+use crate::meta::state::Head;
 
 /// What has to happen before a command can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub enum Wait {
     Tick,
     /// The output is sent: there is a lot of it.
     Send,
+    /// The queued commands run; that is all of this command.
+    Exec,
 }
 
 /// A reply that waits for the hand-over.
@@ -92,13 +100,16 @@ impl Executor {
         }
         let row = match command_table::find(request) {
             Ok(row) => row,
-            Err(refusal) => return self.refuse(refusal),
+            Err(refusal) => return self.spoil(refusal),
         };
         if !self.session.authenticated && row.flags & NO_AUTH == 0 {
             return self.refuse(error::NO_AUTH);
         }
         if self.door.service().is_none() && row.flags & LOADING == 0 {
-            return self.refuse(error::LOADING);
+            return self.spoil(error::LOADING);
+        }
+        if self.session.queue.is_some() && !is_immediate(row) && !matches!(row.name, "quit" | "reset") {
+            return self.queue(row, request);
         }
         let result = match row.run {
             Run::Local(run) => self.local(run, request),
@@ -107,6 +118,7 @@ impl Executor {
                 Err(refusal) => self.refuse(refusal),
             },
             Run::Write(run) => self.write(row, run, request),
+            Run::Control(control) => self.control(control, row, request),
             Run::Container(_) => self.refuse(error::wrong_arity(row.name)),
         };
         if result.is_ok() {
@@ -129,6 +141,146 @@ impl Executor {
             false => self.slots.push(Slot::Refused(refusal)),
         }
         Ok(())
+    }
+
+    /// A command that cannot run: a transaction that it belongs to cannot either.
+    fn spoil(&mut self, refusal: Refusal) -> Result<(), Wait> {
+        if let Some(queue) = &mut self.session.queue {
+            queue.spoiled = true;
+        }
+        self.refuse(refusal)
+    }
+
+    fn queue(&mut self, row: &'static Row, request: &Request<'_>) -> Result<(), Wait> {
+        if row.flags & NO_MULTI != 0 {
+            return self.spoil(Refusal::fixed("ERR Command not allowed inside a transaction"));
+        }
+        if let Err(refusal) = super::files::admits(row, request) {
+            return self.spoil(refusal);
+        }
+        let Some(queue) = &mut self.session.queue else { return Ok(()) };
+        match queue.push(row, request) {
+            Ok(()) => {
+                let queued = Some(queue.len());
+                self.session.client.change(|facts| facts.queued = queued);
+                self.reply.simple("QUEUED");
+                Ok(())
+            }
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    fn control(&mut self, control: Control, row: &Row, request: &Request<'_>) -> Result<(), Wait> {
+        if !self.slots.is_empty() {
+            return Err(Wait::Flush);
+        }
+        let inside = self.session.queue.is_some();
+        match control {
+            Control::Multi if inside => self.refuse(Refusal::fixed("ERR MULTI calls can not be nested")),
+            Control::Multi => {
+                self.session.queue = Some(Queue::default());
+                self.session.client.change(|facts| facts.queued = Some(0));
+                self.reply.ok();
+                Ok(())
+            }
+            Control::Exec if !inside => self.refuse(Refusal::fixed("ERR EXEC without MULTI")),
+            Control::Exec => Err(Wait::Exec),
+            Control::Discard if !inside => self.refuse(Refusal::fixed("ERR DISCARD without MULTI")),
+            Control::Discard => {
+                self.leave();
+                self.reply.ok();
+                Ok(())
+            }
+            Control::Watch if inside => self.refuse(Refusal::fixed("ERR WATCH inside MULTI is not allowed")),
+            Control::Watch => match super::files::admits(row, request) {
+                Ok(()) => self.watch(request),
+                Err(refusal) => self.refuse(refusal),
+            },
+            Control::Unwatch => {
+                self.session.watched.clear();
+                self.session.client.change(|facts| facts.watching = 0);
+                self.reply.ok();
+                Ok(())
+            }
+        }
+    }
+
+    /// The end of a transaction, however it ended.
+    fn leave(&mut self) -> (Option<Queue>, Vec<(Bytes, u64)>) {
+        self.session.client.change(|facts| (facts.queued, facts.watching) = (None, 0));
+        (self.session.queue.take(), std::mem::take(&mut self.session.watched))
+    }
+
+    /// Notes the versions of keys.
+    fn watch(&mut self, request: &Request<'_>) -> Result<(), Wait> {
+        if self.session.watched.len() + request.len() > limits::RESP_WATCHED_KEYS_MAX {
+            return self.refuse(Refusal::fixed("ERR too many watched keys"));
+        }
+        let begin = self.reply.len();
+        let mut found = Vec::new();
+        let note = |reader: &Reader<'_>, request: &Request<'_>, reply: &mut Reply| {
+            for at in 1..request.len() {
+                let key = reader.key(request.arg(at))?.filter(|key| key.is_live(reader.clock_ms));
+                let name = Bytes::copy_from_slice(request.arg(at));
+                found.push((name, key.map_or(0, |key| key.mod_index)));
+            }
+            reply.ok();
+            Ok(())
+        };
+        self.fresh_enough()?;
+        if let Some(Err(refusal)) = self.fresh.clone() {
+            return self.refuse(refusal);
+        }
+        self.look(note, request, begin);
+        self.session.watched.extend(found);
+        let watching = self.session.watched.len();
+        self.session.client.change(|facts| facts.watching = watching);
+        Ok(())
+    }
+
+    fn fresh_enough(&self) -> Result<(), Wait> {
+        if self.fresh.is_none() { Err(Wait::Fresh) } else { Ok(()) }
+    }
+
+    /// Runs the queued commands.
+    pub async fn exec(&mut self) {
+        let (queue, watched) = self.leave();
+        let Some(queue) = queue else { return };
+        if queue.spoiled {
+            return self.reply.error(&error::EXEC_ABORT.0);
+        }
+        let Some(service) = self.door.service().cloned() else {
+            return self.reply.error(&error::LOADING.0);
+        };
+        let mut transaction = Transaction::new(queue, watched);
+        let (mut looker, seen) = transaction.looker(&self.door, self.reply.is_resp3());
+        let outcome = if transaction.needs_log() {
+            let ticket = transaction.ticket();
+            service.lookers().register(ticket, looker);
+            let deadline = Instant::now() + self.door.options.request_timeout;
+            let written = service.write(vec![transaction.take_op()], WriteOptions { deadline }).await;
+            service.lookers().dismiss(ticket);
+            self.fresh = None;
+            let first = |written: crate::meta::service::Written| written.responses.into_iter().next();
+            written.map(|written| first(written).unwrap_or(Response::Done)).map_err(|e| error::of_write(&e))
+        } else {
+            self.freshen().await;
+            let marks = transaction.marks();
+            let looked = service.look(&mut |view, head| {
+                let moment = moment_of(head);
+                (0..marks).for_each(|mark| looker(mark, view, moment));
+                Ok(())
+            });
+            let fresh = self.fresh.clone().unwrap_or(Ok(()));
+            let answers = Response::List(vec![Response::Done; marks as usize]);
+            fresh.and(looked.map(|()| answers).map_err(|e| error::of_read(&e)))
+        };
+        match outcome {
+            Ok(response) => {
+                transaction.answer(response, &seen, &self.door, &mut self.session, &mut self.reply);
+            }
+            Err(refusal) => self.reply.error(&refusal.0),
+        }
     }
 
     fn local(
@@ -166,14 +318,19 @@ impl Executor {
     }
 
     /// Answers from the state; whether a key was met that is overdue.
-    fn look(&mut self, run: ReadFn, request: &Request<'_>, begin: usize) -> bool {
+    fn look(
+        &mut self,
+        mut run: impl FnMut(&Reader<'_>, &Request<'_>, &mut Reply) -> Result<(), Stop>,
+        request: &Request<'_>,
+        begin: usize,
+    ) -> bool {
         let Some(service) = self.door.service() else { return false };
         let (clock_ms, seed) = (self.door.clock.now_ms(), door::seed);
         let reply = &mut self.reply;
         let mut overdue = false;
         let mut refused = None;
         let looked = service.look(&mut |view, head| {
-            let reader = Reader::new(view, head, clock_ms, seed);
+            let reader = Reader::new(view, moment_of(head), clock_ms, seed);
             if let Err(stop) = run(&reader, request, reply) {
                 refused = Some(refusal_of(stop));
             }
@@ -221,6 +378,7 @@ impl Executor {
             Wait::Flush => self.flush().await,
             Wait::Fresh => self.freshen().await,
             Wait::Tick => self.tick().await,
+            Wait::Exec => self.exec().await,
             Wait::Send => {}
         }
     }
@@ -279,4 +437,13 @@ impl Executor {
             tracing::debug!(%error, "the log's time could not be moved on for a read");
         }
     }
+}
+
+/// Whether a command runs at once also after MULTI.
+fn is_immediate(row: &Row) -> bool {
+    matches!(row.run, Run::Control(control) if control != Control::Unwatch)
+}
+
+fn moment_of(head: &Head) -> Moment {
+    Moment { generation: head.counters.generation, now_ms: head.counters.now_ms }
 }

@@ -27,6 +27,7 @@ pub mod reader;
 mod server;
 pub mod session;
 mod settings;
+pub mod transaction;
 
 pub use command_table::markdown_table;
 pub use door::Door;

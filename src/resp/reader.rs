@@ -10,8 +10,8 @@ use metad_raft::Fatal;
 
 use super::codec::{Reply, Request};
 use super::error::{Refusal, Stop, WRONG_TYPE};
+use crate::meta::lookers::Moment;
 use crate::meta::object::{self, Content, Key};
-use crate::meta::state::Head;
 use crate::meta::view::View;
 
 /// Answers a command from the state.
@@ -21,8 +21,7 @@ pub type ReadFn = fn(&Reader<'_>, &Request<'_>, &mut Reply) -> Result<(), Stop>;
 pub struct Reader<'a> {
     /// The state.
     pub view: &'a dyn View,
-    /// What is true in it.
-    pub head: &'a Head,
+    moment: Moment,
     /// This node's clock in milliseconds, never before the log's time: for the time that is left.
     pub clock_ms: u64,
     /// Gives a number by chance, for random picks.
@@ -32,19 +31,19 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads `view` when the clock shows `clock_ms`.
-    pub fn new(view: &'a dyn View, head: &'a Head, clock_ms: u64, seed: fn() -> u64) -> Self {
-        let clock_ms = clock_ms.max(head.counters.now_ms);
-        Self { view, head, clock_ms, seed, overdue: Cell::new(false) }
+    pub fn new(view: &'a dyn View, moment: Moment, clock_ms: u64, seed: fn() -> u64) -> Self {
+        let clock_ms = clock_ms.max(moment.now_ms);
+        Self { view, moment, clock_ms, seed, overdue: Cell::new(false) }
     }
 
     /// The generation of the keys.
     pub fn generation(&self) -> u32 {
-        self.head.counters.generation
+        self.moment.generation
     }
 
     /// The log's time in milliseconds.
     pub fn now_ms(&self) -> u64 {
-        self.head.counters.now_ms
+        self.moment.now_ms
     }
 
     /// Whether a key was met whose time has passed by the clock and not in the log.

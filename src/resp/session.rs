@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::clients::Client;
 use super::door::Door;
+use super::transaction::Queue;
 
 /// The state of one connection.
 pub struct Session {
@@ -16,18 +19,24 @@ pub struct Session {
     pub authenticated: bool,
     /// The connection closes once its replies are sent.
     pub closing: bool,
+    /// The commands since MULTI.
+    pub queue: Option<Queue>,
+    /// Keys of WATCH with their versions; 0 is an absent key.
+    pub watched: Vec<(Bytes, u64)>,
 }
 
 impl Session {
     /// A new connection's session.
     pub fn new(client: Arc<Client>, authenticated: bool) -> Self {
-        Self { client, authenticated, closing: false }
+        Self { client, authenticated, closing: false, queue: None, watched: Vec::new() }
     }
 
     /// Back to what it was at the beginning (RESET).
     pub fn reset(&mut self, authenticated: bool) {
         self.authenticated = authenticated;
+        (self.queue, self.watched) = (None, Vec::new());
         self.client.change(|facts| {
+            (facts.queued, facts.watching) = (None, 0);
             facts.name = Default::default();
             facts.resp3 = false;
             facts.no_evict = false;

@@ -110,7 +110,13 @@ impl State {
                 }
             },
             Op::Atomic { .. } => Response::Rejected(Reject::Precondition),
-            Op::Key(_) | Op::Str(_) | Op::Hash(_) | Op::Set(_) | Op::Stream(_) | Op::Group(_) => {
+            Op::Key(_)
+            | Op::Str(_)
+            | Op::Hash(_)
+            | Op::Set(_)
+            | Op::Stream(_)
+            | Op::Group(_)
+            | Op::Look { .. } => {
                 panic!("no HTTP request changes a generic key")
             }
         }

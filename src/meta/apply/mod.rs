@@ -100,6 +100,10 @@ fn operation(tx: &mut Tx<'_>, op: Op) -> Result<Response, Fatal> {
         Op::Set(op) => set::apply(tx, op),
         Op::Stream(op) => stream::apply(tx, op),
         Op::Group(op) => group_op::apply(tx, op),
+        Op::Look { ticket, part } => {
+            tx.look(ticket, part);
+            Ok(Response::Done)
+        }
         Op::Once { key, request, ops } => once::apply(tx, &key, request, ops),
         Op::Atomic { guards, ops } => {
             for guard in &guards {

@@ -18,6 +18,7 @@ use crate::meta::event::{Event, EventKind};
 use crate::meta::feed::{ChangeSet, KeyFate};
 use crate::meta::hash::StateHash;
 use crate::meta::layout::{self, Kind};
+use crate::meta::lookers::{Lookers, Moment};
 use crate::meta::object::KeyCounters;
 use crate::meta::record::{EventId, Record};
 use crate::meta::rules::StoredRules;
@@ -160,6 +161,7 @@ pub struct Tx<'a> {
     touched: Vec<Bytes>,
     touched_keys: Vec<(Bytes, KeyFate)>,
     reset: bool,
+    lookers: Option<&'a Lookers>,
 }
 
 impl<'a> Tx<'a> {
@@ -176,7 +178,21 @@ impl<'a> Tx<'a> {
             touched: Vec::new(),
             touched_keys: Vec::new(),
             reset: false,
+            lookers: None,
         }
+    }
+
+    /// Lets lookers of this node see the state at their marks.
+    pub fn shown_to(mut self, lookers: &'a Lookers) -> Self {
+        self.lookers = Some(lookers);
+        self
+    }
+
+    /// A mark: whoever waits for it on this node reads the state as of now.
+    pub fn look(&self, ticket: u64, part: u32) {
+        let Some(lookers) = self.lookers else { return };
+        let Counters { generation, now_ms, .. } = self.core.counters;
+        lookers.look(ticket, part, self, Moment { generation, now_ms });
     }
 
     /// Everything that changed, for the state to publish.

@@ -12,6 +12,4 @@ mod request;
 
 pub use number::{integer, unsigned};
 pub use reply::Reply;
-#[cfg(test)]
-pub use request::Span;
-pub use request::{Parser, ProtocolError, Request};
+pub use request::{Parser, ProtocolError, Request, Span};

@@ -126,7 +126,10 @@ fn select(local: &mut Local<'_>, request: &Request<'_>, reply: &mut Reply) {
             Ok(())
         }
         Some(n) if i32::try_from(n).is_ok() => Err(Refusal::fixed("ERR DB index is out of range")),
-        _ => Err(NOT_INTEGER),
+        Some(_) => {
+            Err(Refusal::fixed("ERR value is out of range, value must between -2147483648 and 2147483647"))
+        }
+        None => Err(NOT_INTEGER),
     };
     answer(result, local, reply);
 }

@@ -33,7 +33,7 @@ pub const ROWS: &[Row] = &[
     ),
     read(
         "expiretime",
-        |s, r, out| left(s, r, out, |_, ms| ms / 1000),
+        |s, r, out| left(s, r, out, |_, ms| (ms + 500) / 1000),
         "When a key expires, in seconds since 1970.",
     ),
     Row::new(

@@ -49,7 +49,13 @@ fn decrease(request: &Request<'_>) -> Result<Step, Refusal> {
 }
 
 fn add_decimal(request: &Request<'_>) -> Result<Step, Refusal> {
-    let by = Decimal::parse(request.arg(2)).ok_or(NOT_FLOAT)?;
+    let Some(by) = Decimal::parse(request.arg(2)) else {
+        // The type of the key is looked at first.
+        return Ok(Step::Read(|state, request, _| {
+            state.text(request.arg(1))?;
+            Err(NOT_FLOAT.into())
+        }));
+    };
     let op = StrOp::IncrByFloat { key: request.blob(1), by };
     Ok(Step::Write(Op::Str(op), Shape::Plain(shapes::value)))
 }

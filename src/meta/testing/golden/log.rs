@@ -90,6 +90,7 @@ fn operations() -> Vec<Row<Op>> {
             Op::Group(GroupOp::Destroy { key: id(), group: Blob::from("group") })),
         Op::Once { .. } => ("entry-once", "A request with a key: one operation",
             Op::Once { key: Blob::from("key"), request: [7; 16], ops: vec![Op::System(SystemOp::Tick)] }),
+        Op::Look { .. } => ("entry-look", "A mark at which a node reads", Op::Look { ticket: 300, part: 2 }),
     )
 }
 
