@@ -19,6 +19,8 @@ pub struct Moment {
     pub generation: u32,
     /// The log's time in milliseconds.
     pub now_ms: u64,
+    /// How many generic keys there are, in the middle of an entry: the stored number is that of its beginning.
+    pub keys: Option<u64>,
 }
 
 /// Reads the state at the mark of this number.

@@ -10,8 +10,9 @@ use metad_raft::Fatal;
 
 use super::codec::{Reply, Request};
 use super::error::{Refusal, Stop, WRONG_TYPE};
+use crate::meta::layout;
 use crate::meta::lookers::Moment;
-use crate::meta::object::{self, Content, Key};
+use crate::meta::object::{self, Content, Key, KeyCounters};
 use crate::meta::view::View;
 
 /// Answers a command from the state.
@@ -44,6 +45,17 @@ impl<'a> Reader<'a> {
     /// The log's time in milliseconds.
     pub fn now_ms(&self) -> u64 {
         self.moment.now_ms
+    }
+
+    /// How many generic keys there are.
+    pub fn keys(&self) -> Result<u64, Fatal> {
+        if let Some(keys) = self.moment.keys {
+            return Ok(keys);
+        }
+        let Some(stored) = self.view.get(layout::KEY_COUNTERS)? else { return Ok(0) };
+        let counters =
+            KeyCounters::decode(&stored).map_err(|e| Fatal::with("decode the counters of keys", e))?;
+        Ok(counters.keys)
     }
 
     /// Whether a key was met whose time has passed by the clock and not in the log.

@@ -119,6 +119,8 @@ fn a_transaction_reads_its_own_writes_and_is_one_step() {
     assert_eq!(one.ask("GET a"), "$6|theirs");
     all(&mut one, &["WATCH a", "MULTI", "SET a mine"]);
     assert_eq!(one.ask("EXEC"), "*1|+OK");
+    all(&mut one, &["MULTI", "DBSIZE", "SET another 1", "DBSIZE", "DEL another", "DBSIZE"]);
+    assert_eq!(one.ask("EXEC"), "*5|:1|+OK|:2|:1|:1");
     all(&mut one, &["MULTI", "GET a", "EXISTS a nothing"]);
     assert_eq!(one.ask("EXEC"), "*2|$4|mine|:1");
     assert_eq!(one.ask("EXEC"), "-ERR EXEC without MULTI");

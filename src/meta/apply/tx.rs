@@ -192,7 +192,7 @@ impl<'a> Tx<'a> {
     pub fn look(&self, ticket: u64, part: u32) {
         let Some(lookers) = self.lookers else { return };
         let Counters { generation, now_ms, .. } = self.core.counters;
-        lookers.look(ticket, part, self, Moment { generation, now_ms });
+        lookers.look(ticket, part, self, Moment { generation, now_ms, keys: Some(self.core.keys.keys) });
     }
 
     /// Everything that changed, for the state to publish.

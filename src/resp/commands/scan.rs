@@ -16,7 +16,7 @@ use super::shapes;
 use crate::limits;
 use crate::meta::key_op::KeyOp;
 use crate::meta::layout::{self, Kind};
-use crate::meta::object::{Content, Key, KeyCounters};
+use crate::meta::object::{Content, Key};
 use crate::meta::op::{Op, RecordOp};
 
 /// The rows.
@@ -244,13 +244,7 @@ fn random(state: &Reader<'_>, _: &Request<'_>, reply: &mut Reply) -> Result<(), 
 }
 
 fn size(state: &Reader<'_>, _: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
-    let keys = match state.view.get(layout::KEY_COUNTERS)? {
-        Some(stored) => {
-            KeyCounters::decode(&stored).map_err(|e| Fatal::with("decode the counters of keys", e))?.keys
-        }
-        None => 0,
-    };
-    reply.int(keys as i64);
+    reply.int(state.keys()? as i64);
     Ok(())
 }
 
