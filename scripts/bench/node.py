@@ -36,7 +36,7 @@ class Node:
         self.mode, self.peer, self.extra = mode, peer, extra
         self.log = data_dir.with_name(data_dir.name + ".log")
         self.process: subprocess.Popen | None = None
-        self.http = ""
+        self.http = self.resp = ""
         self.started = 0.0
 
     def __enter__(self) -> "Node":
@@ -63,7 +63,8 @@ class Node:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             )
         try:
-            self.http = self._runtime()["http"]
+            runtime = self._runtime()
+            self.http, self.resp = runtime["http"], runtime["resp"]
         except BaseException:
             self.process.kill()
             self.process.wait()

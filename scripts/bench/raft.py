@@ -2,7 +2,8 @@
 """Writes and reads of three nodes against a three-node etcd, and of one node, in one run on one disk with fsync on.
 
 Every system is measured by the same closed loop (tests/load), client beside the leader, values of 128 bytes; the rounds of
-all systems alternate, and each figure is the median of its rounds. etcd is spoken to over gRPC, we over HTTP.
+all systems alternate, and each figure is the median of its rounds. etcd is spoken to over gRPC, we over HTTP
+(a PUT or GET of one property) and over the Redis protocol (SET and GET).
 
 After that three of our nodes with much data, see `volume.py`.
 """
@@ -27,7 +28,7 @@ def measure(arguments: argparse.Namespace, systems: dict[str, tuple[str, Callabl
     for number in range(arguments.rounds):
         for workload, clients in CASES:
             for name, (kind, address) in systems.items():
-                if kind == "etcd" and workload == "import":
+                if kind != "metad" and workload == "import":
                     continue
                 seen = load(kind, workload, address(), clients, arguments.seconds)
                 figures.setdefault((name, workload, clients), []).append(seen)
@@ -86,7 +87,9 @@ def rates(arguments: argparse.Namespace) -> None:
         systems = {
             "etcd": ("etcd", etcd.leader),
             "metad × 3": ("metad", lambda: three.leader().http),
+            "metad × 3, RESP": ("resp", lambda: three.leader().resp),
             "metad × 1": ("metad", lambda: one.leader().http),
+            "metad × 1, RESP": ("resp", lambda: one.leader().resp),
         }
         figures = measure(arguments, systems)
     print(f"### Raft, fsync on, values of 128 bytes, median of {arguments.rounds} rounds of {arguments.seconds:g} s\n")

@@ -6,6 +6,7 @@
 //! number of connections and the same values, and a client in the same language.
 
 mod etcd;
+mod resp;
 
 use std::io;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use metad::cli::bench::closed_loop::{self, Figures, Span};
 use metad::cli::bench::line_of;
 use metad::cli::bench::workload::{HttpSession, Workload};
 
-const USAGE: &str = "usage: load metad|etcd write|read|stale|import ADDRESS CLIENTS SECONDS [VALUE_BYTES]";
+const USAGE: &str =
+    "usage: load metad|resp|etcd write|read|stale|import ADDRESS CLIENTS SECONDS [VALUE_BYTES]";
 
 /// What the command line asks for.
 struct Asked {
@@ -68,11 +70,21 @@ async fn etcd(asked: &Asked) -> io::Result<Figures> {
     closed_loop::run(sessions, asked.span).await
 }
 
+async fn resp(asked: &Asked) -> io::Result<Figures> {
+    let mut sessions = Vec::new();
+    for client in 0..asked.clients {
+        sessions
+            .push(resp::RespSession::open(&asked.address, asked.workload, client, asked.value_bytes).await?);
+    }
+    closed_loop::run(sessions, asked.span).await
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let asked = asked()?;
     let figures = match asked.system.as_str() {
         "metad" => metad(&asked).await?,
+        "resp" => resp(&asked).await?,
         "etcd" => etcd(&asked).await?,
         _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, USAGE)),
     };
