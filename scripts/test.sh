@@ -24,6 +24,14 @@ install_programs() {
     done <<<"$PROGRAMS"
 }
 
+# redis-server, which the Redis door is compared with. Debian's package of that name starts a system service and enables it;
+# the same program is in redis-tools under another name, and it looks at the name that it is called by.
+install_redis() {
+    command -v redis-server >/dev/null 2>&1 && return 0
+    need redis-check-rdb redis-tools || return 0
+    ln -sf "$(command -v redis-check-rdb)" "$(target_dir)/tools/bin/redis-server"
+}
+
 # Real input, fetched once and kept beside the build. A caller that names METAD_TEST_DATA has it already.
 fetch_data() {
     METAD_TEST_DATA=${METAD_TEST_DATA:-$(mkdir -p "$(target_dir)/test-data" && cd "$(target_dir)/test-data" && pwd)}
@@ -53,8 +61,11 @@ install_cargo_deny() {
 
 PATH=$PATH:$(mkdir -p "$(target_dir)/tools/bin" && cd "$(target_dir)/tools/bin" && pwd)
 export PATH
+# Where everything is installed, a comparison that cannot run is a failure.
+export METAD_TEST_REQUIRE_REDIS=${METAD_TEST_REQUIRE_REDIS:-1}
 
 install_programs
+install_redis
 fetch_data
 install_cargo_deny
 
