@@ -47,7 +47,7 @@ pub struct Status {
     pub id: u64,
     /// Its role.
     pub role: Role,
-    /// The leader it knows, itself included.
+    /// The leader it knows, itself included: one that it heard since it started, in the present term.
     pub leader: Option<Leader>,
     /// The term (0 in NoOp).
     pub term: u64,

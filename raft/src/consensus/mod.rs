@@ -66,7 +66,7 @@ use machine::Machine;
 use network::{Peers, Receiver, Service};
 use read::Reads;
 use status::{DueByBytes, ended, hint, picture, update};
-use types::{Ops, TypeConfig};
+use types::{LeaderId, Ops, TypeConfig};
 
 pub use options::{Formation, Options, Timing};
 
@@ -85,11 +85,25 @@ pub(crate) struct Running {
     in_flight: InFlight,
     /// The end of the log that the start found.
     found: Option<u64>,
+    /// Whose append was taken last in this life.
+    heard: watch::Sender<Option<LeaderId>>,
     /// The highest index that a caller was told.
     answered: AtomicU64,
     snapshots: Arc<SnapshotStore>,
     committer: Arc<Committer>,
     dir: Mutex<Option<DataDir>>,
+}
+
+impl Running {
+    /// Notes the sender of an append or a heartbeat that was taken.
+    pub(crate) fn hear(&self, leader: LeaderId) {
+        self.heard.send_if_modified(|heard| heard.replace(leader) != Some(leader));
+    }
+
+    /// What the engine's metrics say now.
+    fn picture(&self) -> Status {
+        picture(&self.engine.metrics().borrow_watched(), self.found, *self.heard.borrow())
+    }
 }
 
 /// The replicator of a cluster; see the [module](self).
@@ -144,6 +158,7 @@ impl RaftReplicator {
             in_flight: InFlight::new(self.options.queue_bytes_max, self.options.queue_entries_max),
             snapshots: opened.snapshots,
             found: opened.last,
+            heard: watch::Sender::new(None),
             answered: AtomicU64::new(0),
             reads: Reads::new(self.options.id, peers.clone()),
             committer,
@@ -214,8 +229,8 @@ impl RaftReplicator {
         // Weak: this task must not keep alive what it watches.
         let (room, member) = (running.room.clone(), Arc::downgrade(&self.running));
         let mut due = DueByBytes::new(self.options.snapshot_bytes);
-        let now = picture(&metrics.borrow_watched(), found);
-        status.send_if_modified(|s| update(s, now));
+        status.send_if_modified(|s| update(s, running.picture()));
+        let mut heard = running.heard.subscribe();
         let mut standing = running.engine.server_metrics();
         tokio::spawn(async move {
             loop {
@@ -223,7 +238,7 @@ impl RaftReplicator {
                 standing.borrow_and_update();
                 let mut snapshot_index = 0;
                 status.send_if_modified(|s| {
-                    let now = picture(&metrics.borrow_and_update(), found);
+                    let now = picture(&metrics.borrow_and_update(), found, *heard.borrow_and_update());
                     snapshot_index = now.snapshot_index;
                     update(s, now)
                 });
@@ -236,9 +251,16 @@ impl RaftReplicator {
                 }
                 // Positions move several times with each entry, and each word of it wakes everybody who listens: those
                 // wait a little. Who leads does not.
-                let waited = tokio::time::timeout(POSITIONS_EVERY, standing.changed()).await;
-                // The engine tells the whole picture after its parts.
-                let gone = matches!(waited, Ok(Err(_))) || metrics.changed().await.is_err();
+                let moved = async {
+                    let waited = tokio::time::timeout(POSITIONS_EVERY, standing.changed()).await;
+                    // The engine tells the whole picture after its parts.
+                    matches!(waited, Ok(Err(_))) || metrics.changed().await.is_err()
+                };
+                let gone = tokio::select! {
+                    gone = moved => gone,
+                    // The engine's picture does not change when the leader of the life before is heard again.
+                    Ok(()) = heard.changed() => false,
+                };
                 if gone {
                     // An engine that is told to stop, or that fails, says so before it ends; one that panics does not.
                     let silent = metrics.borrow_watched().running_state.is_ok();
@@ -401,11 +423,8 @@ impl PosixMetadataReplicator for RaftReplicator {
     fn status(&self) -> watch::Receiver<Status> {
         if let Some(running) = self.running.get() {
             // Positions are published a little late; whoever asks now gets those of now.
-            let metrics = running.engine.metrics();
             // Looked at under the lock of what is published: an older picture never follows a newer one.
-            self.status.send_if_modified(|s| {
-                s.failure.is_none() && update(s, picture(&metrics.borrow_watched(), running.found))
-            });
+            self.status.send_if_modified(|s| s.failure.is_none() && update(s, running.picture()));
         }
         self.status.subscribe()
     }

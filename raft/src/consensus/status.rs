@@ -5,7 +5,7 @@
 
 use openraft::{RaftMetrics, ServerState};
 
-use super::types::TypeConfig;
+use super::types::{LeaderId, TypeConfig};
 use crate::error::Leader;
 use crate::replicator::{Role, Status};
 
@@ -14,8 +14,16 @@ pub(super) fn hint(id: u64, leader: Option<u64>) -> Option<Leader> {
     leader.filter(|leader| *leader != id).map(|id| Leader { id, peer: None })
 }
 
-/// The picture that the metrics give. `found` is the end of the log that the start found.
-pub(super) fn picture(now: &RaftMetrics<TypeConfig>, found: Option<u64>) -> Status {
+/// The leader that this node is, or has heard in this life. The stored vote names the leader of the life before, and nobody
+/// knows whether that one still leads.
+fn leader(now: &RaftMetrics<TypeConfig>, heard: Option<LeaderId>) -> Option<Leader> {
+    let leads = now.state == ServerState::Leader;
+    let known = |id: &u64| leads || heard.is_some_and(|h| (h.term, h.node_id) == (now.current_term, *id));
+    now.current_leader.filter(known).map(|id| Leader { id, peer: None })
+}
+
+/// The picture that the metrics give. `found` is the end of the log that the start found, `heard` whose append was taken last.
+pub(super) fn picture(now: &RaftMetrics<TypeConfig>, found: Option<u64>, heard: Option<LeaderId>) -> Status {
     let applied = now.last_applied.map(|l| l.index);
     Status {
         id: now.id,
@@ -25,7 +33,7 @@ pub(super) fn picture(now: &RaftMetrics<TypeConfig>, found: Option<u64>) -> Stat
             ServerState::Learner => Role::Learner,
             ServerState::Follower | ServerState::Shutdown => Role::Follower,
         },
-        leader: now.current_leader.map(|id| Leader { id, peer: None }),
+        leader: leader(now, heard),
         term: now.current_term,
         last_log_index: now.last_log_index.unwrap_or(0),
         committed_index: now.local_committed.map_or(0, |l| l.index),

@@ -8,7 +8,7 @@ use futures_util::future::Either;
 use metad_raft::consensus::{Formation, Options, Timing};
 use metad_raft::{AdminError, Lane, PosixMetadataReplicator, Proposal, ReplicateError, Role};
 
-use crate::cluster::{Cluster, deadline};
+use crate::cluster::{Cluster, PATIENCE, deadline};
 use crate::net::Trouble;
 
 async fn three() -> Cluster {
@@ -76,6 +76,41 @@ async fn all_members_killed_at_once_come_back_with_everything() {
     for id in 1..=3 {
         assert!(cluster.members[&id].status().recovered);
     }
+}
+
+/// The vote on the disk names the leader of the life before; nobody knows whether it still leads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_names_no_leader_that_it_has_not_heard_in_this_life() {
+    let mut cluster = three().await;
+    let index = cluster.put("a", "1").await;
+    cluster.agree(index).await;
+    let leader = cluster.leader().await;
+    let away = others(&cluster, leader)[0];
+    cluster.kill(away).await;
+    cluster.net.isolate(away, 1..=3);
+    cluster.start(away, Formation::Wait).await;
+    assert_eq!(cluster.members[&away].status().leader, None, "it has heard nobody yet");
+    // Not asked again: whoever listens is told, also when the leader and its term are those of the life before.
+    let mut told = cluster.members[&away].log().status();
+    cluster.net.heal();
+    let heard = tokio::time::timeout(PATIENCE, told.wait_for(|s| s.leader.is_some()));
+    assert!(heard.await.is_ok(), "a leader was heard and nobody was told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_its_next_life_a_member_names_no_leader_before_one_is_elected() {
+    let mut cluster = three().await;
+    let index = cluster.put("a", "1").await;
+    cluster.agree(index).await;
+    let old = cluster.leader().await;
+    let left = others(&cluster, old);
+    for id in 1..=3 {
+        cluster.kill(id).await;
+    }
+    cluster.start(left[0], Formation::Wait).await;
+    assert_eq!(cluster.members[&left[0]].status().leader, None, "nobody leads");
+    cluster.start(left[1], Formation::Wait).await;
+    cluster.until(left[0], "elected nobody", |s| s.leader.as_ref().is_some_and(|l| l.id != old)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

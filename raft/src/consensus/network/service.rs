@@ -6,6 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use openraft::raft::AppendEntriesResponse;
 
 use super::answer;
 use super::frame::{ReadIndex, Request};
@@ -43,7 +44,12 @@ impl Service {
                 return Err(Refusal::Busy);
             }
             Request::Append(append) => {
-                answer::append(&engine.append_entries(append.into()).await.map_err(gone)?)
+                let leader = append.vote.leader_id;
+                let answer = engine.append_entries(append.into()).await.map_err(gone)?;
+                if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                    running.hear(leader);
+                }
+                answer::append(&answer)
             }
             Request::Vote(vote) => answer::vote_of(&engine.vote(vote).await.map_err(gone)?),
             Request::PreVote(vote) => answer::vote_of(&engine.pre_vote(vote).await.map_err(gone)?),
