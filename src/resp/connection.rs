@@ -2,11 +2,12 @@
 //!
 //! Not here: parsing, running. Must always hold: one write per wake unless the replies are large; a client that takes no
 //! replies is cut off after a while; an idle connection holds small buffers only; what came before a protocol error is
-//! answered before the connection ends.
+//! answered before the connection ends; a stop of the node ends it between commands only.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,6 +21,11 @@ use super::executor::{Executor, Wait};
 use super::session::Session;
 use crate::limits;
 
+/// A connection on which nothing came for so long is quiet: a node that stops may end it.
+const QUIET: Duration = Duration::from_millis(50);
+/// How long a node that stops waits for the client to close its side, so that the last replies arrive.
+const LINGER: Duration = Duration::from_millis(200);
+
 /// An open connection.
 pub struct Connection {
     stream: TcpStream,
@@ -28,17 +34,19 @@ pub struct Connection {
     parser: Parser,
     executor: Executor,
     kill: CancellationToken,
+    /// The node stops: this ends when it is quiet.
+    ending: CancellationToken,
     _entry: Entry,
 }
 
 impl Connection {
     /// A connection whose client is listed already.
-    pub fn new(stream: TcpStream, door: Arc<Door>, entry: Entry) -> Self {
+    pub fn new(stream: TcpStream, door: Arc<Door>, entry: Entry, ending: CancellationToken) -> Self {
         let session = Session::new(Arc::clone(&entry.client), !door.options.needs_login());
         let kill = entry.client.kill.clone();
         let executor = Executor::new(Arc::clone(&door), session);
         let (input, parser) = (BytesMut::new(), Parser::default());
-        Self { stream, door, input, parser, executor, kill, _entry: entry }
+        Self { stream, door, input, parser, executor, kill, ending, _entry: entry }
     }
 
     /// Serves the client until it goes, is killed, or breaks the protocol.
@@ -73,17 +81,24 @@ impl Connection {
             self.send().await?;
             self.rest();
         }
-        Ok(())
+        if self.ending.is_cancelled() { self.part().await } else { Ok(()) }
     }
 
-    /// Waits for more bytes; `false` when the client has gone.
+    /// Waits for more bytes; `false` when the client has gone, or the node stops and nothing comes.
     async fn read(&mut self) -> io::Result<bool> {
         let lacks = self.parser.lacks(self.input.len());
         let room = lacks.clamp(limits::RESP_IDLE_BUFFER_BYTES, limits::RESP_READ_BYTES_MAX);
         if self.input.capacity() - self.input.len() < limits::RESP_IDLE_BUFFER_BYTES / 2 {
             self.input.reserve(room.max(self.input.len()).min(limits::RESP_READ_BYTES_MAX));
         }
-        let read = self.stream.read_buf(&mut self.input).await?;
+        let ending = self.ending.clone();
+        let read = match ending.run_until_cancelled(self.stream.read_buf(&mut self.input)).await {
+            Some(read) => read?,
+            None => match tokio::time::timeout(QUIET, self.stream.read_buf(&mut self.input)).await {
+                Ok(read) => read?,
+                Err(_) => return Ok(false),
+            },
+        };
         self.door.counts.received.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read > 0)
     }
@@ -120,6 +135,17 @@ impl Connection {
         self.executor.reply.error(&format!("ERR Protocol error: {error}"));
         self.send().await?;
         self.stream.shutdown().await
+    }
+
+    /// Ends the connection from this side first: closing at once could take replies back that are on their way.
+    async fn part(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let mut unread = [0; 4096];
+        let gone = async {
+            while self.stream.read(&mut unread).await? > 0 {}
+            io::Result::Ok(())
+        };
+        tokio::time::timeout(LINGER, gone).await.unwrap_or(Ok(()))
     }
 
     /// Gives large buffers back once nothing is in them.

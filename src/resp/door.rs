@@ -4,7 +4,7 @@
 //! are answered `LOADING`, and all others as ever.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -55,6 +55,8 @@ pub struct Door {
     pub settings: RwLock<BTreeMap<&'static str, String>>,
     /// A name for this run of the node: 40 hexadecimal digits.
     pub run_id: String,
+    /// Whether the node stops.
+    stopping: AtomicBool,
     /// When the door was made.
     pub since: Instant,
 }
@@ -71,6 +73,7 @@ impl Door {
             counts: Counts::default(),
             settings: RwLock::new(settings::defaults()),
             run_id,
+            stopping: AtomicBool::new(false),
             since: Instant::now(),
         })
     }
@@ -80,6 +83,17 @@ impl Door {
         if self.service.set(service).is_err() {
             tracing::error!("the Redis door was opened twice; it keeps its first service");
         }
+    }
+
+    /// From now on commands for the service are refused: each client at work hears before its connection ends that what
+    /// it sent last did not happen.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether the node stops.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// The service, once the door is open.

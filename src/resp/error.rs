@@ -45,6 +45,8 @@ pub const NOT_POSITIVE: Refusal = Refusal::fixed("ERR value is out of range, mus
 pub const NO_AUTH: Refusal = Refusal::fixed("NOAUTH Authentication required.");
 /// The node is starting.
 pub const LOADING: Refusal = Refusal::fixed("LOADING Redis is loading the dataset in memory");
+/// The node stops, and the command did not happen.
+pub const STOPPING: Refusal = Refusal::fixed("CLUSTERDOWN the node is stopping");
 /// A transaction that cannot run.
 pub const EXEC_ABORT: Refusal = Refusal::fixed("EXECABORT Transaction discarded because of previous errors.");
 /// A key of a file, until the door has the view of files.
@@ -101,7 +103,7 @@ fn of_service(error: &ServiceError, late: &'static str) -> Refusal {
             Refusal::of(format!("ERR the command takes {bytes} bytes, more than the limit of {limit}"))
         }
         ServiceError::NoSpace => Refusal::fixed("OOM no space left on the data volume"),
-        ServiceError::Stopped { .. } => Refusal::fixed("CLUSTERDOWN the node is stopping"),
+        ServiceError::Stopped { .. } => STOPPING,
     }
 }
 

@@ -108,6 +108,9 @@ impl Executor {
         if self.door.service().is_none() && row.flags & LOADING == 0 {
             return self.spoil(error::LOADING);
         }
+        if self.door.is_stopping() && row.flags & LOADING == 0 {
+            return self.spoil(error::STOPPING);
+        }
         if self.session.queue.is_some() && !is_immediate(row) && !matches!(row.name, "quit" | "reset") {
             return self.queue(row, request);
         }
@@ -248,6 +251,9 @@ impl Executor {
         let Some(queue) = queue else { return };
         if queue.spoiled {
             return self.reply.error(&error::EXEC_ABORT.0);
+        }
+        if self.door.is_stopping() {
+            return self.reply.error(&error::STOPPING.0);
         }
         let Some(service) = self.door.service().cloned() else {
             return self.reply.error(&error::LOADING.0);

@@ -7,6 +7,9 @@ use std::io::BufRead;
 use serde_json::json;
 
 use crate::support::node::{Guard, Home, eventually, terminate, walk};
+use crate::support::resp::{Resp, command};
+
+const STOPPING: &str = "-CLUSTERDOWN the node is stopping";
 
 #[test]
 fn sigterm_ends_with_0_and_leaves_neither_mount_nor_runtime_json() {
@@ -69,4 +72,43 @@ fn sigterm_during_the_start_is_a_clean_stop_too() {
         assert!(!home.path("data/runtime.json").exists(), "at {sign}");
     }
     assert_eq!(home.start().get("/meta")["count"], json!(1));
+}
+
+#[test]
+fn a_stop_answers_every_command_of_redis_clients_before_it_closes() {
+    let home = Home::new();
+    let node = home.start();
+    let (working, works) = std::sync::mpsc::channel();
+    let clients: Vec<_> = (0..16)
+        .map(|n| {
+            let (mut client, working) = (Resp::connect(node.resp).unwrap(), working.clone());
+            std::thread::spawn(move || {
+                // Every other one in pipelines.
+                let depth = if n % 2 == 0 { 1 } else { 50 };
+                let pipeline = command("INCR n").repeat(depth);
+                let (mut applied, mut refused) = (0_i64, false);
+                while !refused {
+                    client.send(&pipeline);
+                    for _ in 0..depth {
+                        // A connection that is closed before the answer fails in here.
+                        let reply = client.reply();
+                        refused |= reply == STOPPING;
+                        assert!(reply.starts_with(':') || reply == STOPPING, "{reply}");
+                        applied += i64::from(reply.starts_with(':'));
+                    }
+                    working.send(()).unwrap();
+                }
+                assert_eq!(client.rest(), "", "the end comes in order");
+                applied
+            })
+        })
+        .collect();
+    works.iter().take(200).for_each(drop);
+    let idle = Resp::connect(node.resp).unwrap();
+    assert_eq!(node.stop().code(), Some(0), "{}", home.said());
+    drop(idle);
+    let applied: i64 = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    let node = home.start();
+    let counted = Resp::connect(node.resp).unwrap().ask("GET n");
+    assert_eq!(counted.split('|').nth(1), Some(applied.to_string().as_str()), "each was told truly");
 }
