@@ -262,9 +262,13 @@ impl RaftReplicator {
                     Ok(()) = heard.changed() => false,
                 };
                 if gone {
-                    // An engine that is told to stop, or that fails, says so before it ends; one that panics does not.
-                    let silent = metrics.borrow_watched().running_state.is_ok();
-                    status.send_if_modified(|s| silent && ended(s));
+                    // An engine that is told to stop, or that fails, says so before it ends, and that word may come between
+                    // two looks; one that panics says nothing.
+                    status.send_if_modified(|s| {
+                        let last = metrics.borrow_watched();
+                        let news = update(s, picture(&last, found, *heard.borrow()));
+                        news | (last.running_state.is_ok() && ended(s))
+                    });
                     return;
                 }
             }
