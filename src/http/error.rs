@@ -168,6 +168,7 @@ impl From<Reject> for ApiError {
             // Of generic keys, which have no HTTP interface of their own.
             Reject::WrongType => Self::new(StatusCode::CONFLICT, "wrong_type", text),
             Reject::NotInteger => Self::bad("not_integer", text),
+            Reject::ReadOnlySpelling => Self::bad("read_only", text),
             Reject::NotFloat => Self::bad("not_float", text),
             Reject::Overflow => Self::bad("overflow", text),
             Reject::NoSuchKey => Self::not_found(text),

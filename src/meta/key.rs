@@ -76,6 +76,12 @@ pub enum Place {
     },
 }
 
+/// Whether a key could mean a file: a cheap look before [`Place::of`], true for some keys that do not.
+pub fn may_be_of_a_file(key: &[u8]) -> bool {
+    // Every spelling begins with one of these letters.
+    matches!(key.first(), Some(b'f' | b'/' | b'm'))
+}
+
 /// A key that no command can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {

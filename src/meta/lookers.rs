@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use super::counters::Counters;
 use super::view::View;
 
 /// The moment at which is looked.
@@ -21,6 +22,20 @@ pub struct Moment {
     pub now_ms: u64,
     /// How many generic keys there are, in the middle of an entry: the stored number is that of its beginning.
     pub keys: Option<u64>,
+    /// Records that are listed.
+    pub records: u64,
+    /// Live properties of all records.
+    pub properties: u64,
+    /// Events in the raw tail of `meta:events`.
+    pub events: u64,
+}
+
+impl Moment {
+    /// The moment that these counters tell of.
+    pub fn of(counters: &Counters) -> Self {
+        let Counters { generation, now_ms, records, properties, tail_events, .. } = *counters;
+        Self { generation, now_ms, keys: None, records, properties, events: tail_events }
+    }
 }
 
 /// Reads the state at the mark of this number.

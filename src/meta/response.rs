@@ -149,4 +149,7 @@ pub enum Reject {
         /// The highest level that it knows.
         max: u32,
     },
+    /// The key is a spelling of a property that can only be read.
+    #[error("this spelling of the key can only be read: write file:{{id}}/{{property}}")]
+    ReadOnlySpelling,
 }

@@ -49,9 +49,11 @@ pub const LOADING: Refusal = Refusal::fixed("LOADING Redis is loading the datase
 pub const STOPPING: Refusal = Refusal::fixed("CLUSTERDOWN the node is stopping");
 /// A transaction that cannot run.
 pub const EXEC_ABORT: Refusal = Refusal::fixed("EXECABORT Transaction discarded because of previous errors.");
-/// A key of a file, until the door has the view of files.
-pub const FILE_KEY: Refusal =
-    Refusal::fixed("ERR keys of files (file:*, meta:events) are served over HTTP only in this version");
+/// A time to live for a file's metadata.
+pub const FILES_STAY: Refusal = Refusal::fixed("ERR keys of files do not expire");
+/// A spelling of a property that can only be read.
+pub const READ_ONLY_SPELLING: Refusal =
+    Refusal::fixed("ERR this spelling of the key can only be read: write file:{id}/{property}");
 
 /// `wrong number of arguments` for a command, or `parent|sub`.
 pub fn wrong_arity(command: &str) -> Refusal {
@@ -141,6 +143,7 @@ pub fn of_reject(reject: &Reject) -> Refusal {
         | Reject::FeatureLevel { .. }
         | Reject::FeatureUnknown { .. }
         | Reject::KeyReused
+        | Reject::ReadOnlySpelling
         | Reject::Cluster(_) => Refusal::of(format!("ERR {reject}")),
     }
 }

@@ -451,5 +451,5 @@ fn is_immediate(row: &Row) -> bool {
 }
 
 fn moment_of(head: &Head) -> Moment {
-    Moment { generation: head.counters.generation, now_ms: head.counters.now_ms, keys: None }
+    Moment::of(&head.counters)
 }

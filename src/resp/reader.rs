@@ -10,9 +10,15 @@ use metad_raft::Fatal;
 
 use super::codec::{Reply, Request};
 use super::error::{Refusal, Stop, WRONG_TYPE};
+use crate::codec::Blob;
+use crate::meta::apply::files::is_there;
+use crate::meta::apply::record::read_value;
+use crate::meta::key::{Family, Place, may_be_of_a_file};
 use crate::meta::layout;
 use crate::meta::lookers::Moment;
 use crate::meta::object::{self, Content, Key, KeyCounters};
+use crate::meta::record::{Record, Value};
+use crate::meta::stream::StreamHead;
 use crate::meta::view::View;
 
 /// Answers a command from the state.
@@ -63,8 +69,84 @@ impl<'a> Reader<'a> {
         self.overdue.get()
     }
 
-    /// The key `name`; expired ones are absent.
+    /// What `name` means to commands of `family` when it is a file's key; `None` for a client's own.
+    pub fn place(&self, name: &[u8], family: Family) -> Option<Place> {
+        if !may_be_of_a_file(name) {
+            return None;
+        }
+        // A key that is too long is refused before anything is read.
+        Place::of(&Bytes::copy_from_slice(name), family)
+            .ok()
+            .filter(|place| !matches!(place, Place::Generic { .. }))
+    }
+
+    /// The record of a file; `None` when it has no property: then there is no such hash.
+    pub fn record(&self, id: &[u8]) -> Result<Option<Record>, Fatal> {
+        let Some(stored) = self.view.get(&layout::record(self.generation(), id))? else { return Ok(None) };
+        let record = Record::decode(&stored).map_err(|e| Fatal::with("decode a record", e))?;
+        Ok(is_there(&record, self.now_ms()).then_some(record))
+    }
+
+    /// The bytes of a property of a record.
+    pub fn property(&self, id: &[u8], record: &Record, name: &[u8]) -> Result<Option<Bytes>, Fatal> {
+        let Some(found) = record.property(name).filter(|p| p.is_live(self.now_ms())) else { return Ok(None) };
+        let get = |key: &[u8]| self.view.get(key);
+        read_value(get, self.generation(), id, name, &found.value).map(Some)
+    }
+
+    /// How many records are listed.
+    pub fn records(&self) -> u64 {
+        self.moment.records
+    }
+
+    /// How many keys SCAN shows that are files': properties, the index and the events.
+    pub fn file_keys(&self) -> u64 {
+        self.moment.properties + u64::from(self.records() > 0) + u64::from(self.moment.events > 0)
+    }
+
+    /// A file's key as if it were a generic one: its type, its size and its version.
+    fn of_a_file(&self, place: Place) -> Result<Option<Key>, Fatal> {
+        let key = |mod_index, content| Some(Key { expire_ms: 0, mod_index, object: 0, content });
+        let property = |id: &Bytes, name: &Bytes| -> Result<Option<Key>, Fatal> {
+            let Some(record) = self.record(id)? else { return Ok(None) };
+            let found = record.property(name).filter(|p| p.is_live(self.now_ms()));
+            Ok(found.and_then(|p| match &p.value {
+                Value::Inline(bytes) => key(p.mod_index, Content::Text(Blob(bytes.clone()))),
+                Value::Chunked { len, .. } => key(p.mod_index, Content::LongText { len: *len }),
+                Value::Deleted => None,
+            }))
+        };
+        let record = |id: &Bytes| -> Result<Option<Key>, Fatal> {
+            let Some(record) = self.record(id)? else { return Ok(None) };
+            let fields = record.properties.iter().filter(|p| p.is_live(self.now_ms())).count() as u64;
+            Ok(key(record.header.mod_index, Content::Hash { fields }))
+        };
+        match place {
+            Place::Property { id, name, .. } => property(&id, &name),
+            Place::Record { id } => record(&id),
+            Place::RecordOrProperty { record: whole, id, name } => match record(&whole)? {
+                Some(key) => Ok(Some(key)),
+                None => property(&id, &name),
+            },
+            Place::Index => {
+                let members = self.records();
+                Ok((members > 0).then(|| key(0, Content::Set { members })).flatten())
+            }
+            Place::Events => {
+                let entries = self.moment.events;
+                let head = StreamHead { entries, ..StreamHead::default() };
+                Ok((entries > 0).then(|| key(0, Content::Stream(head))).flatten())
+            }
+            Place::Generic { .. } => Ok(None),
+        }
+    }
+
+    /// The key `name`; expired ones are absent. A file's key tells its type, its size and its version, and holds no
+    /// elements.
     pub fn key(&self, name: &[u8]) -> Result<Option<Key>, Fatal> {
+        if let Some(place) = self.place(name, Family::Any) {
+            return self.of_a_file(place);
+        }
         let key = object::read(self.view, self.generation(), self.now_ms(), name)?;
         if let Some(key) = &key
             && !key.is_live(self.clock_ms)
@@ -76,6 +158,19 @@ impl<'a> Reader<'a> {
 
     /// The string at `name`; refused when the key holds something else.
     pub fn text(&self, name: &[u8]) -> Result<Option<Bytes>, Stop> {
+        match self.place(name, Family::Text) {
+            Some(Place::Property { id, name, .. }) => {
+                let Some(record) = self.record(&id)? else { return Ok(None) };
+                return Ok(self.property(&id, &record, &name)?);
+            }
+            Some(place) => {
+                return match self.of_a_file(place)? {
+                    Some(_) => Err(Stop::Refused(WRONG_TYPE)),
+                    None => Ok(None),
+                };
+            }
+            None => {}
+        }
         let Some(key) = self.key(name)? else { return Ok(None) };
         match key.content {
             // The commonest case, without another look at the state.

@@ -38,6 +38,7 @@ mod fsync;
 mod names;
 mod real_input;
 mod resp;
+mod resp_files;
 mod scan_cli;
 mod snapshot;
 mod support;

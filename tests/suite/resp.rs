@@ -82,18 +82,6 @@ fn broken_requests_are_told_and_hurt_nobody_else() {
     assert!(node.resident_bytes() < 400 << 20);
 }
 
-#[test]
-fn a_key_of_a_file_is_no_key_of_the_clients() {
-    let home = Home::new();
-    let node = home.start();
-    let mut client = client(&node);
-    for words in ["SET file:x/title T", "MSET a 1 meta:events 2", "DEL meta-sort:file:x", "GET /file/x/title"]
-    {
-        assert!(client.ask(words).starts_with("-ERR keys of files"), "{words}");
-    }
-    assert_eq!(client.ask("GET a"), "$-1");
-}
-
 /// One reply for several commands.
 fn all(client: &mut Resp, commands: &[&str]) -> Vec<String> {
     commands.iter().map(|words| client.ask(words)).collect()

@@ -1,6 +1,6 @@
 //! What operations on hashes do.
 //!
-//! Not here: records under HASH commands (doors turn those into record operations).
+//! Not here: records under HASH commands (`files`).
 //! Must always hold: as in Redis 7.2; numbers are exact.
 
 use bytes::Bytes;
@@ -75,18 +75,18 @@ fn change(tx: &mut Tx<'_>, hash: &mut Collection, op: HashOp) -> Result<Response
     })
 }
 
-fn sum(old: Option<&[u8]>, by: i64) -> Result<i64, Reject> {
+pub(super) fn sum(old: Option<&[u8]>, by: i64) -> Result<i64, Reject> {
     let number = old.map_or(Some(0), text::integer).ok_or(Reject::NotInteger)?;
     number.checked_add(by).ok_or(Reject::Overflow)
 }
 
-fn decimal_sum(old: Option<&[u8]>, by: Decimal) -> Result<Decimal, Reject> {
+pub(super) fn decimal_sum(old: Option<&[u8]>, by: Decimal) -> Result<Decimal, Reject> {
     let number = old.map_or(Some(Decimal::ZERO), Decimal::parse).ok_or(Reject::NotFloat)?;
     number.checked_add(by).ok_or(Reject::Overflow)
 }
 
 /// Whether a field's name or value that would be stored is too long.
-fn too_long(op: &HashOp) -> Option<Reject> {
+pub(super) fn too_long(op: &HashOp) -> Option<Reject> {
     let longer =
         |bytes: &Blob, limit: usize| (bytes.len() > limit).then_some(Reject::TooLong { limit: limit as u64 });
     let pair = |field: &Blob, value: &Blob| {

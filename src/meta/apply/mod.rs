@@ -13,6 +13,7 @@
 pub mod cluster;
 pub mod collection;
 pub mod delivery;
+pub mod files;
 pub mod group;
 pub mod group_op;
 pub mod hash;
@@ -94,10 +95,10 @@ fn operation(tx: &mut Tx<'_>, op: Op) -> Result<Response, Fatal> {
     match op {
         Op::Record(op) => record::apply(tx, op),
         Op::System(op) => system(tx, op),
-        Op::Key(op) => key::apply(tx, op),
-        Op::Str(op) => text::apply(tx, op),
-        Op::Hash(op) => hash::apply(tx, op),
-        Op::Set(op) => set::apply(tx, op),
+        Op::Key(op) => files::key(tx, op),
+        Op::Str(op) => files::text(tx, op),
+        Op::Hash(op) => files::hash(tx, op),
+        Op::Set(op) => files::set(tx, op),
         Op::Stream(op) => stream::apply(tx, op),
         Op::Group(op) => group_op::apply(tx, op),
         Op::Look { ticket, part } => {
@@ -129,9 +130,7 @@ fn holds(tx: &mut Tx<'_>, guard: &Guard) -> Result<bool, Fatal> {
         Guard::RecordPresent { id } => version(tx, &id.0)?.is_some(),
         Guard::RecordVersion { id, versions } => version(tx, &id.0)?.is_some_and(|v| versions.contains(&v)),
         Guard::NoRules => tx.core.rules.version == 0,
-        Guard::KeyVersion { key, version } => {
-            keyspace::find(tx, key)?.map_or(0, |found| found.mod_index) == *version
-        }
+        Guard::KeyVersion { key, version } => files::version(tx, key)? == *version,
     })
 }
 

@@ -360,7 +360,7 @@ fn drop_chunks(
     Ok(())
 }
 
-fn load_value(tx: &Tx<'_>, id: &Bytes, name: &Bytes, value: &Value) -> Result<Bytes, Fatal> {
+pub(super) fn load_value(tx: &Tx<'_>, id: &Bytes, name: &Bytes, value: &Value) -> Result<Bytes, Fatal> {
     read_value(|key: &[u8]| tx.get(key), tx.core.counters.generation, id, name, value)
 }
 

@@ -44,7 +44,7 @@ fn find(tx: &Tx<'_>, name: &Bytes) -> Result<Result<Found, Reject>, Fatal> {
     })
 }
 
-fn value_or_nil(bytes: Option<Bytes>) -> Response {
+pub(super) fn value_or_nil(bytes: Option<Bytes>) -> Response {
     bytes.map_or(Response::Nil, |bytes| Response::Value(Blob(bytes)))
 }
 
@@ -61,7 +61,7 @@ fn store(
 }
 
 /// Whether a present key satisfies the condition of SET.
-fn holds(only: SetIf, present: bool) -> bool {
+pub(super) fn holds(only: SetIf, present: bool) -> bool {
     match only {
         SetIf::Always => true,
         SetIf::Absent => !present,
@@ -125,26 +125,34 @@ fn set_many(tx: &mut Tx<'_>, pairs: Vec<(Blob, Blob)>, if_absent: bool) -> Resul
 
 /// Writes bytes into a string at `offset`, or behind its end.
 fn splice(tx: &mut Tx<'_>, name: &Bytes, offset: Option<u64>, value: &[u8]) -> Result<Response, Fatal> {
-    let found = match find(tx, name)? {
-        Ok(found) => found,
+    let (old, bytes) = match find(tx, name)? {
+        Ok(found) => found.map_or((None, None), |(key, bytes)| (Some(key), Some(bytes))),
         Err(reject) => return Ok(Response::Rejected(reject)),
     };
-    let (old, bytes) = found.map_or((None, Bytes::new()), |(key, bytes)| (Some(key), bytes));
-    if value.is_empty() && (offset.is_some() || old.is_some()) {
-        return Ok(Response::Count(bytes.len() as i64));
-    }
-    let offset = offset.unwrap_or(bytes.len() as u64);
-    let Some(end) = offset.checked_add(value.len() as u64).filter(|end| *end <= MAX) else {
-        return Ok(Response::Rejected(Reject::TooLong { limit: MAX }));
+    let new = match spliced(bytes.as_ref(), offset, value) {
+        Ok(Some(new)) => new,
+        Ok(None) => return Ok(Response::Count(bytes.map_or(0, |bytes| bytes.len() as i64))),
+        Err(reject) => return Ok(Response::Rejected(reject)),
     };
-    let (offset, end) = (offset as usize, end as usize);
-    let mut new = bytes.to_vec();
-    new.resize(new.len().max(end), 0);
-    new[offset..end].copy_from_slice(value);
     let expire_ms = old.as_ref().map_or(0, |key| key.expire_ms);
     let len = new.len() as i64;
-    store(tx, name, old.as_ref(), &Bytes::from(new), expire_ms)?;
+    store(tx, name, old.as_ref(), &new, expire_ms)?;
     Ok(Response::Count(len))
+}
+
+/// A string with bytes written into it at `offset`, or behind its end; `None` when nothing is to be written.
+pub fn spliced(old: Option<&Bytes>, offset: Option<u64>, value: &[u8]) -> Result<Option<Bytes>, Reject> {
+    if value.is_empty() && (offset.is_some() || old.is_some()) {
+        return Ok(None);
+    }
+    let old = old.map_or(&[][..], |bytes| bytes);
+    let offset = offset.unwrap_or(old.len() as u64);
+    let end = offset.checked_add(value.len() as u64).filter(|end| *end <= MAX);
+    let (offset, end) = (offset as usize, end.ok_or(Reject::TooLong { limit: MAX })? as usize);
+    let mut new = old.to_vec();
+    new.resize(new.len().max(end), 0);
+    new[offset..end].copy_from_slice(value);
+    Ok(Some(Bytes::from(new)))
 }
 
 fn incr_by(tx: &mut Tx<'_>, name: &Bytes, by: i64) -> Result<Response, Fatal> {

@@ -57,6 +57,8 @@ struct Kept<T> {
     value: T,
     stored: Option<Bytes>,
     dirty: bool,
+    /// Whether `stored` is the value, though it is still to be told.
+    shown: bool,
 }
 
 impl Core {
@@ -189,10 +191,30 @@ impl<'a> Tx<'a> {
     }
 
     /// A mark: whoever waits for it on this node reads the state as of now.
-    pub fn look(&self, ticket: u64, part: u32) {
+    pub fn look(&mut self, ticket: u64, part: u32) {
         let Some(lookers) = self.lookers else { return };
-        let Counters { generation, now_ms, .. } = self.core.counters;
-        lookers.look(ticket, part, self, Moment { generation, now_ms, keys: Some(self.core.keys.keys) });
+        self.show_records();
+        let mut moment = Moment::of(&self.core.counters);
+        moment.keys = Some(self.core.keys.keys);
+        moment.events += self.events.len() as u64;
+        lookers.look(ticket, part, self, moment);
+    }
+
+    /// Stores changed records as they are now, for those who read in the middle of an entry.
+    fn show_records(&mut self) {
+        let generation = self.core.counters.generation;
+        let mut touched = std::mem::take(&mut self.touched);
+        for id in &touched {
+            let kept = self.records.get_mut(id).expect("touched records are loaded");
+            if std::mem::replace(&mut kept.shown, true) {
+                continue;
+            }
+            let encoded = kept.value.encode();
+            let old = kept.stored.replace(encoded.clone());
+            self.replace(layout::record(generation, id), old.as_deref(), Some(encoded));
+        }
+        touched.append(&mut self.touched);
+        self.touched = touched;
     }
 
     /// Everything that changed, for the state to publish.
@@ -255,7 +277,7 @@ impl<'a> Tx<'a> {
                 Some(bytes) => Session::decode(bytes).map_err(|e| Fatal::with("decode a session", e))?,
                 None => Session::default(),
             };
-            self.core.sessions.insert(node, Kept { value, stored, dirty: false });
+            self.core.sessions.insert(node, Kept { value, stored, dirty: false, shown: false });
         }
         let kept = self.core.sessions.get_mut(&node).expect("inserted above");
         kept.dirty = true;
@@ -279,6 +301,7 @@ impl<'a> Tx<'a> {
     pub fn put_record(&mut self, id: &Bytes, record: Record) {
         let kept = self.records.get_mut(id).expect("only a record that was taken is given back");
         kept.value = record;
+        kept.shown = false;
         if !kept.dirty {
             kept.dirty = true;
             self.touched.push(id.clone());
@@ -306,7 +329,7 @@ impl<'a> Tx<'a> {
             Some(bytes) => Record::decode(bytes).map_err(|e| Fatal::with("decode a record", e))?,
             None => Record::default(),
         };
-        self.records.insert(id.clone(), Kept { value, stored, dirty: false });
+        self.records.insert(id.clone(), Kept { value, stored, dirty: false, shown: false });
         Ok(())
     }
 

@@ -7,11 +7,12 @@ use super::super::codec::{Reply, Request};
 use super::super::command::{DENYOOM, FAST, Group, Keys, READONLY, Row, Run, Shape, Step, WRITE};
 use super::super::error::{NOT_FLOAT, Refusal, SYNTAX, Stop, WRONG_TYPE, of_reject, wrong_arity};
 use super::super::reader::{ReadFn, Reader};
-use super::elements::{self, Pair, ScanOptions};
+use super::elements::{self, Elements, Pair, ScanOptions};
 use super::parse::int;
 use super::shapes;
 use crate::meta::collection_op::HashOp;
 use crate::meta::decimal::Decimal;
+use crate::meta::key::{Family, Place};
 use crate::meta::object::Content;
 use crate::meta::op::Op;
 use crate::meta::response::{Reject, Response};
@@ -57,12 +58,20 @@ pub const ROWS: &[Row] = &[
     read("hvals", 2, 0, values, "array", "All values."),
 ];
 
-/// A hash's object and how many fields it has; `None` when the key is absent.
-fn find(state: &Reader<'_>, request: &Request<'_>) -> Result<Option<(u64, u64)>, Stop> {
-    match state.key(request.arg(1))? {
+/// A hash, or a file's record as one; `None` when the key is absent.
+fn find(state: &Reader<'_>, request: &Request<'_>) -> Result<Option<Elements>, Stop> {
+    let name = request.arg(1);
+    match state.place(name, Family::Hash) {
+        Some(Place::Record { id }) => {
+            return Ok(state.record(&id)?.map(|record| Elements::Record { id, record }));
+        }
+        Some(_) => return if state.key(name)?.is_some() { Err(Stop::Refused(WRONG_TYPE)) } else { Ok(None) },
+        None => {}
+    }
+    match state.key(name)? {
         None => Ok(None),
         Some(key) => match key.content {
-            Content::Hash { fields } => Ok(Some((key.object, fields))),
+            Content::Hash { fields } => Ok(Some(Elements::Object { object: key.object, count: fields })),
             _ => Err(Stop::Refused(WRONG_TYPE)),
         },
     }
@@ -70,14 +79,14 @@ fn find(state: &Reader<'_>, request: &Request<'_>) -> Result<Option<(u64, u64)>,
 
 fn pairs(state: &Reader<'_>, request: &Request<'_>) -> Result<Vec<Pair>, Stop> {
     match find(state, request)? {
-        Some((object, fields)) => Ok(elements::all(state, object, fields)?),
+        Some(hash) => Ok(hash.all(state)?),
         None => Ok(Vec::new()),
     }
 }
 
 fn value(state: &Reader<'_>, request: &Request<'_>) -> Result<Option<bytes::Bytes>, Stop> {
     match find(state, request)? {
-        Some((object, _)) => Ok(elements::one(state, object, request.arg(2))?),
+        Some(hash) => Ok(hash.one(state, request.arg(2))?),
         None => Ok(None),
     }
 }
@@ -98,7 +107,7 @@ fn value_length(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) ->
 }
 
 fn length(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
-    reply.int(find(state, request)?.map_or(0, |(_, fields)| fields as i64));
+    reply.int(find(state, request)?.map_or(0, |hash| hash.len(state) as i64));
     Ok(())
 }
 
@@ -106,8 +115,8 @@ fn get_many(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Res
     let found = find(state, request)?;
     reply.array(request.len() - 2);
     for field in request.args().skip(2) {
-        let value = match found {
-            Some((object, _)) => elements::one(state, object, field)?,
+        let value = match &found {
+            Some(hash) => hash.one(state, field)?,
             None => None,
         };
         reply.bulk_or_null(value.as_deref());
@@ -142,7 +151,7 @@ fn values(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Resul
 fn scan(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
     let options = ScanOptions::read(request, 2)?;
     match find(state, request)? {
-        Some((object, _)) => elements::scan(state, object, &options, reply, true),
+        Some(hash) => hash.scan(state, &options, reply, true),
         None => {
             elements::scan_nothing(reply);
             Ok(())
@@ -165,7 +174,7 @@ pub fn picks(request: &Request<'_>) -> Result<i64, Refusal> {
 fn random(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
     if request.len() == 2 {
         let found = find(state, request)?;
-        let pick = found.map(|(object, fields)| elements::random(state, object, fields, 1)).transpose()?;
+        let pick = found.map(|hash| hash.random(state, 1)).transpose()?;
         let pick = pick.and_then(|mut pick| pick.pop());
         reply.bulk_or_null(pick.as_ref().map(|(field, _)| &field[..]));
         return Ok(());
@@ -176,7 +185,7 @@ fn random(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Resul
         return Err(Stop::Refused(SYNTAX));
     }
     let found = find(state, request)?;
-    let picked = found.map(|(object, fields)| elements::random(state, object, fields, count)).transpose()?;
+    let picked = found.map(|hash| hash.random(state, count)).transpose()?;
     let picked = picked.unwrap_or_default();
     // RESP3 puts field and value together, RESP2 writes them one after the other.
     let nested = reply.is_resp3() && with_values;

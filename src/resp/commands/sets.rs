@@ -12,11 +12,12 @@ use super::super::command::{DENYOOM, FAST, Group, Keys, READONLY, Row, Run, Shap
 use super::super::door::seed;
 use super::super::error::{NOT_INTEGER, NOT_POSITIVE, Refusal, SYNTAX, Stop, WRONG_TYPE};
 use super::super::reader::{ReadFn, Reader};
-use super::elements::{self, ScanOptions};
+use super::elements::{self, Elements, ScanOptions};
 use super::hashes::picks;
 use super::parse::int;
 use super::shapes;
 use crate::meta::collection_op::{Combine, SetOp};
+use crate::meta::key::Family;
 use crate::meta::object::Content;
 use crate::meta::op::Op;
 use crate::meta::response::Response;
@@ -117,35 +118,36 @@ pub const ROWS: &[Row] = &[
     ),
 ];
 
-/// A set's object and how many members it has; `None` when the key is absent.
-fn find(state: &Reader<'_>, name: &[u8]) -> Result<Option<(u64, u64)>, Stop> {
+/// A set, or the index of files; `None` when the key is absent.
+fn find(state: &Reader<'_>, name: &[u8]) -> Result<Option<Elements>, Stop> {
     match state.key(name)? {
         None => Ok(None),
         Some(key) => match key.content {
-            Content::Set { members } => Ok(Some((key.object, members))),
+            Content::Set { .. } if state.place(name, Family::Any).is_some() => Ok(Some(Elements::Index)),
+            Content::Set { members } => Ok(Some(Elements::Object { object: key.object, count: members })),
             _ => Err(Stop::Refused(WRONG_TYPE)),
         },
     }
 }
 
-fn all(state: &Reader<'_>, found: Option<(u64, u64)>) -> Result<Vec<Bytes>, Stop> {
-    let Some((object, members)) = found else { return Ok(Vec::new()) };
-    Ok(elements::all(state, object, members)?.into_iter().map(|(name, _)| name).collect())
+fn all(state: &Reader<'_>, found: Option<&Elements>) -> Result<Vec<Bytes>, Stop> {
+    let Some(set) = found else { return Ok(Vec::new()) };
+    Ok(set.all(state)?.into_iter().map(|(name, _)| name).collect())
 }
 
-fn has(state: &Reader<'_>, found: Option<(u64, u64)>, member: &[u8]) -> Result<bool, Stop> {
-    let Some((object, _)) = found else { return Ok(false) };
-    Ok(elements::one(state, object, member)?.is_some())
+fn has(state: &Reader<'_>, found: Option<&Elements>, member: &[u8]) -> Result<bool, Stop> {
+    let Some(set) = found else { return Ok(false) };
+    Ok(set.one(state, member)?.is_some())
 }
 
 fn count(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
-    reply.int(find(state, request.arg(1))?.map_or(0, |(_, members)| members as i64));
+    reply.int(find(state, request.arg(1))?.map_or(0, |set| set.len(state) as i64));
     Ok(())
 }
 
 fn is_member(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
     let found = find(state, request.arg(1))?;
-    reply.flag(has(state, found, request.arg(2))?);
+    reply.flag(has(state, found.as_ref(), request.arg(2))?);
     Ok(())
 }
 
@@ -153,7 +155,7 @@ fn are_members(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> 
     let found = find(state, request.arg(1))?;
     reply.array(request.len() - 2);
     for member in request.args().skip(2) {
-        reply.flag(has(state, found, member)?);
+        reply.flag(has(state, found.as_ref(), member)?);
     }
     Ok(())
 }
@@ -165,14 +167,14 @@ fn set_of(names: &[Bytes], reply: &mut Reply) {
 
 fn members(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
     let found = find(state, request.arg(1))?;
-    set_of(&all(state, found)?, reply);
+    set_of(&all(state, found.as_ref())?, reply);
     Ok(())
 }
 
 fn scan(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
     let options = ScanOptions::read(request, 2)?;
     match find(state, request.arg(1))? {
-        Some((object, _)) => elements::scan(state, object, &options, reply, false),
+        Some(set) => set.scan(state, &options, reply, false),
         None => {
             elements::scan_nothing(reply);
             Ok(())
@@ -187,9 +189,7 @@ fn random(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Resul
         _ => return Err(Stop::Refused(SYNTAX)),
     };
     let found = find(state, request.arg(1))?;
-    let pick =
-        |count| found.map(|(object, members)| elements::random(state, object, members, count)).transpose();
-    let picked = pick(wanted.unwrap_or(1))?.unwrap_or_default();
+    let picked = found.map(|set| set.random(state, wanted.unwrap_or(1))).transpose()?.unwrap_or_default();
     match wanted {
         None => reply.bulk_or_null(picked.first().map(|(name, _)| &name[..])),
         Some(_) => {
@@ -207,16 +207,16 @@ fn combine(state: &Reader<'_>, names: &[&[u8]], how: Combine, limit: usize) -> R
     if how == Combine::Union {
         let mut union = BTreeSet::new();
         for set in &found {
-            union.extend(all(state, *set)?);
+            union.extend(all(state, set.as_ref())?);
         }
         return Ok(union.into_iter().collect());
     }
     let keep_if = how == Combine::Inter;
     let mut out = Vec::new();
-    for member in all(state, *first)? {
+    for member in all(state, first.as_ref())? {
         let mut kept = true;
         for other in others {
-            if has(state, *other, &member)? != keep_if {
+            if has(state, other.as_ref(), &member)? != keep_if {
                 kept = false;
                 break;
             }

@@ -77,6 +77,7 @@ fn rejects() -> Vec<Row<Reject>> {
         Reject::FeatureUnknown { .. } => ("reject-feature-unknown", "Refused: a member does not know the feature level",
             Reject::FeatureUnknown { asked: 300, id: 3, max: 2 }),
         Reject::KeyReused => ("reject-key-reused", "Refused: the key of another request", Reject::KeyReused),
+        Reject::ReadOnlySpelling => ("reject-read-only-spelling", "Refused: a spelling that can only be read", Reject::ReadOnlySpelling),
     )
 }
 
