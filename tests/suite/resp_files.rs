@@ -233,3 +233,50 @@ fn no_value_hides_beside_a_file() {
     assert_eq!(node.get("/meta/a:b")["metadata"], json!({ "p": "1" }));
     assert_eq!(events(&node, "end"), ["set a:b/p"]);
 }
+
+#[test]
+fn walking_all_keys_tells_each_key_of_a_file_once_in_the_spelling_of_the_pattern() {
+    let home = Home::new();
+    let node = home.start();
+    (0..40).for_each(|n| node.put(&format!("f{n}"), &json!({ "a": "1", "b/c": "2" })));
+    let mut redis = client(&node);
+    (0..40).for_each(|n| assert_eq!(redis.ask(&format!("SET own:{n} v")), "+OK"));
+    let walk = |redis: &mut Resp, options: &str| {
+        let (mut cursor, mut seen) = (String::from("0"), Vec::new());
+        loop {
+            let reply = redis.ask(&format!("SCAN {cursor} {options}"));
+            let mut parts = reply.split('|').skip(2);
+            cursor = parts.next().unwrap().to_owned();
+            seen.extend(parts.filter(|part| part.contains(':') || part.starts_with('/')).map(str::to_owned));
+            if cursor == "0" {
+                break;
+            }
+        }
+        seen.sort();
+        seen
+    };
+    let both = |before: &str, between: &str| {
+        let names = (0..40).flat_map(|n| ["a", "b/c"].map(|p| format!("{before}f{n}{between}{p}")));
+        names.collect::<Vec<String>>()
+    };
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    let own = (0..40).map(|n| format!("own:{n}"));
+    let common = ["file:__index__", "meta:events"].map(str::to_owned);
+    let everything = sorted(both("file:", "/").into_iter().chain(own).chain(common).collect());
+    assert_eq!(walk(&mut redis, "COUNT 7"), everything);
+    assert_eq!(redis.ask("DBSIZE"), format!(":{}", everything.len()));
+    assert_eq!(walk(&mut redis, "COUNT 7 TYPE set"), ["file:__index__"]);
+    assert_eq!(walk(&mut redis, "COUNT 9 MATCH /file/*"), sorted(both("/file/", "/")));
+    assert_eq!(walk(&mut redis, "MATCH meta-sort:file:f*"), sorted(both("meta-sort:file:", ":")));
+    assert_eq!(walk(&mut redis, "MATCH file:f*/a").len(), 40);
+    for ask in ["KEYS file:f7/*", "KEYS file:f7/[ab]*"] {
+        assert_eq!(redis.ask(ask), "*2|$9|file:f7/a|$11|file:f7/b/c", "{ask}");
+    }
+    // One file is one look, whatever else there is.
+    assert_eq!(redis.ask("SCAN 0 MATCH /file/f7/b* COUNT 1"), "*2|$1|0|*1|$12|/file/f7/b/c");
+    assert_eq!(redis.ask("SCAN 0 MATCH file:none/*"), "*2|$1|0|*0");
+    assert!(redis.ask("RANDOMKEY").starts_with('$'));
+}

@@ -163,7 +163,8 @@ pub struct ScanOptions<'a> {
     pub cursor: u64,
     /// COUNT: about how many are looked at.
     pub count: usize,
-    pattern: Option<&'a [u8]>,
+    /// MATCH; `None` for everything.
+    pub pattern: Option<&'a [u8]>,
     /// TYPE: keys of this type only.
     pub kind: Option<&'a [u8]>,
 }

@@ -19,6 +19,7 @@ mod sets;
 mod shapes;
 mod strings;
 mod transactions;
+mod walk;
 
 use super::command::Row;
 

@@ -4,7 +4,6 @@
 //! at least once, on whatever nodes it was asked: the cursor is a slot, the same on all of them.
 
 use bytes::Bytes;
-use metad_raft::Fatal;
 
 use super::super::codec::{Reply, Request};
 use super::super::command::{FAST, Group, Keys, READONLY, Row, Run, Shape, Step, WRITE};
@@ -13,10 +12,10 @@ use super::super::reader::Reader;
 use super::elements::{ScanOptions, page};
 use super::pattern::matches;
 use super::shapes;
+use super::walk::{self, Item, Spelling};
 use crate::limits;
 use crate::meta::key_op::KeyOp;
-use crate::meta::layout::{self, Kind};
-use crate::meta::object::{Content, Key};
+use crate::meta::object::Content;
 use crate::meta::op::{Op, RecordOp};
 
 /// The rows.
@@ -181,45 +180,41 @@ const OBJECT: &[Row] = &[
     ),
 ];
 
-/// At most `limit` keys from a slot on, in order of their slots.
-fn keys_from(state: &Reader<'_>, slot: u64, limit: usize) -> Result<Vec<(Bytes, Key)>, Fatal> {
-    let generation = state.generation();
-    let mut from = layout::first_of(Kind::Key, generation).to_vec();
-    from.extend_from_slice(&slot.to_be_bytes());
-    let to = layout::end_of(Kind::Key, generation);
-    let found = state.view.scan(&from, &to, limit)?.into_iter().map(|(key, stored)| {
-        let name = layout::key_name(&key).ok_or_else(|| Fatal::new("a key has no name"))?;
-        let key = Key::decode(&stored).map_err(|e| Fatal::with("decode a key", e))?;
-        Ok((name, key))
-    });
-    found.collect()
-}
-
 fn scan(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
     let options = ScanOptions::read(request, 1)?;
-    let read = |slot, limit| keys_from(state, slot, limit);
-    let (found, next) = page(options.cursor, options.count, |(name, _)| layout::slot(name), read)?;
-    let wanted = |name: &[u8], key: &Key| {
-        let kind =
-            options.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(key.content.type_name().as_bytes()));
-        kind && key.is_live(state.clock_ms) && options.wants(name)
+    let pattern = options.pattern.unwrap_or(b"*");
+    let (found, next) = match walk::of_one_file(state, pattern)? {
+        Some(found) => (found, 0),
+        None => {
+            let read = |slot, limit| walk::from_slot(state, slot, limit);
+            page(options.cursor, options.count, Item::slot, read)?
+        }
     };
-    let names: Vec<Bytes> =
-        found.into_iter().filter(|(name, key)| wanted(name, key)).map(|(name, _)| name).collect();
+    let spelling = Spelling::of(pattern);
+    let mut names: Vec<(Bytes, &str)> = found.iter().flat_map(|item| item.names(state, spelling)).collect();
+    let kind = |kind: &str| options.kind.is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind.as_bytes()));
+    names.retain(|(name, is)| kind(is) && options.wants(name));
     reply.array(2);
     reply.bulk(next.to_string().as_bytes());
     reply.array(names.len());
-    names.iter().for_each(|name| reply.bulk(name));
+    names.iter().for_each(|(name, _)| reply.bulk(name));
     Ok(())
 }
 
 fn keys(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
+    let pattern = request.arg(1);
+    let spelling = Spelling::of(pattern);
     let (mut cursor, mut names) = (0, Vec::new());
     loop {
-        let read = |slot, limit| keys_from(state, slot, limit);
-        let (found, next) = page(cursor, limits::SCAN_PAGE_KEYS, |(name, _)| layout::slot(name), read)?;
-        let live = found.into_iter().filter(|(_, key)| key.is_live(state.clock_ms));
-        names.extend(live.map(|(name, _)| name).filter(|name| matches(request.arg(1), name, false)));
+        let (found, next) = match walk::of_one_file(state, pattern)? {
+            Some(found) => (found, 0),
+            None => {
+                let read = |slot, limit| walk::from_slot(state, slot, limit);
+                page(cursor, limits::SCAN_PAGE_KEYS, Item::slot, read)?
+            }
+        };
+        let found = found.iter().flat_map(|item| item.names(state, spelling)).map(|(name, _)| name);
+        names.extend(found.filter(|name| matches(pattern, name, false)));
         cursor = next;
         if cursor == 0 {
             break;
@@ -233,9 +228,11 @@ fn keys(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Result<
 fn random(state: &Reader<'_>, _: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
     // Behind a slot by chance, and from the beginning when nothing is there.
     for slot in [(state.seed)(), 0] {
-        let found = keys_from(state, slot, limits::SCAN_PAGE_KEYS)?;
-        if let Some((name, _)) = found.iter().find(|(_, key)| key.is_live(state.clock_ms)) {
-            reply.bulk(name);
+        let found = walk::from_slot(state, slot, limits::SCAN_PAGE_KEYS)?;
+        let names = found.iter().map(|item| item.names(state, Spelling::Canonical));
+        if let Some(names) = names.into_iter().find(|names| !names.is_empty()) {
+            let at = (u128::from((state.seed)()) * names.len() as u128) >> 64;
+            reply.bulk(&names[at as usize].0);
             return Ok(());
         }
     }
@@ -244,7 +241,7 @@ fn random(state: &Reader<'_>, _: &Request<'_>, reply: &mut Reply) -> Result<(), 
 }
 
 fn size(state: &Reader<'_>, _: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
-    reply.int(state.keys()? as i64);
+    reply.int((state.keys()? + state.file_keys()) as i64);
     Ok(())
 }
 
