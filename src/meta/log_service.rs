@@ -44,16 +44,18 @@ pub struct LogService {
 impl LogService {
     /// A service over a replicator that has been started with `machine`. Needs a tokio runtime.
     ///
-    /// `transport` leads to the other nodes, if there are any; without it only the log on this node takes writes.
+    /// `transport` leads to the other nodes, if there are any; without it only the log on this node takes writes. `boot` is
+    /// above the boot of every service that this node ever started, also where the state does not know of it (yet).
     pub fn start(
         machine: Arc<MetaMachine>,
         replicator: Arc<dyn PosixMetadataReplicator>,
         transport: Option<Arc<dyn Transport>>,
         clock: Arc<dyn Clock>,
+        boot: u64,
     ) -> Result<Self, Fatal> {
         let status = replicator.status();
         let node = status.borrow().id;
-        let boot = next_boot(&machine, node, clock.now_ms())?;
+        let boot = next_boot(&machine, node, boot)?;
         let packer = Packer::start(Arc::clone(&replicator), Arc::clone(&machine), clock);
         let forwarding = ForwardService::new(packer.clone());
         let machine_of_intake = Arc::clone(&machine);
@@ -118,13 +120,13 @@ impl LogService {
     }
 }
 
-/// A boot number above every one that this node has used.
-fn next_boot(machine: &MetaMachine, node: u64, now_ms: u64) -> Result<u64, Fatal> {
+/// A boot number above every one that this node has used: `boot`, unless the state knows of a higher one.
+fn next_boot(machine: &MetaMachine, node: u64, boot: u64) -> Result<u64, Fatal> {
     let last = match machine.state().get(&layout::session(node))? {
         Some(stored) => Session::decode(&stored).map_err(|e| Fatal::with("decode a session", e))?.boot(),
         None => 0,
     };
-    Ok(now_ms.max(last + 1))
+    Ok(boot.max(last + 1))
 }
 
 fn stopped(fault: Fatal) -> ServiceError {

@@ -224,6 +224,7 @@ mod tests {
             Arc::clone(&replicator) as _,
             None,
             Arc::clone(&clock) as _,
+            1,
         );
         House {
             machine,

@@ -71,7 +71,13 @@ pub struct NodeFile {
     /// The members that it knew when it got its id.
     #[serde(default)]
     pub seeds: Vec<Seed>,
+    /// The number of its last start; see [`NodeFile::begin_boot`].
+    #[serde(default)]
+    pub boot: u64,
 }
+
+/// Numbers of starts are this far apart: a running node that finds its session overtaken takes the next ones.
+const BOOT_STEP: u64 = 1 << 20;
 
 impl NodeFile {
     fn path(data_dir: &Path) -> PathBuf {
@@ -118,7 +124,19 @@ impl NodeFile {
             incarnation: draw()?,
             founder: false,
             seeds: Vec::new(),
+            boot: 0,
         })
+    }
+
+    /// The number of this start, durably noted before anybody uses it.
+    ///
+    /// It names the session of this node's doors, and must be above that of every start before, whatever the clock says and
+    /// however old the recovered state is: an operation under a number that was used before would be taken for the earlier
+    /// one, and answered without being applied.
+    pub fn begin_boot(&mut self, now_ms: u64, data_dir: &Path) -> Result<u64, NodeError> {
+        self.boot = now_ms.max(self.boot + BOOT_STEP);
+        self.store(data_dir)?;
+        Ok(self.boot)
     }
 
     fn read(bytes: &[u8]) -> Result<Self, String> {
@@ -238,4 +256,21 @@ fn reachable(bound: IpAddr) -> IpAddr {
         socket.local_addr()
     });
     routed.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_start_ever_has_the_number_of_an_earlier_one_whatever_the_clock_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut last = 0;
+        for now_ms in [1_000_000, 1_000_000, 5, 0, 2_000_000_000, 2_000_000_000] {
+            // Read anew each time: the number is noted before it is used.
+            let boot = NodeFile::load(dir.path(), true).unwrap().begin_boot(now_ms, dir.path()).unwrap();
+            assert!(boot >= last + BOOT_STEP && boot >= now_ms, "{boot} after {last}");
+            last = boot;
+        }
+    }
 }

@@ -249,7 +249,8 @@ impl Node {
         let (id, voters) = (own.id, membership::voters(replicator.as_ref(), own.id));
         let time = Arc::new(LogClock::new(Arc::clone(&clock), Arc::clone(&machine), id, voters));
         let stamps = Arc::clone(&time) as Arc<dyn Clock>;
-        let service = LogService::start(Arc::clone(&machine), Arc::clone(&replicator), way, stamps)?;
+        let boot = ground.file.begin_boot(started_ms, &data_dir)?;
+        let service = LogService::start(Arc::clone(&machine), Arc::clone(&replicator), way, stamps, boot)?;
         if let Some(peering) = &ground.peering {
             peering.server.register(Channel::FORWARD, service.forwarding());
         }

@@ -76,7 +76,7 @@ impl Seen {
     fn over(machine: MetaMachine) -> Self {
         let (machine, clock) = (Arc::new(machine), Arc::new(ManualClock::at(9)) as Arc<dyn Clock>);
         let still = Arc::new(Still::new());
-        let service = LogService::start(Arc::clone(&machine), still, None, Arc::clone(&clock)).unwrap();
+        let service = LogService::start(Arc::clone(&machine), still, None, Arc::clone(&clock), 1).unwrap();
         let tree = Arc::new(VirtualTree::new(Source::new("/nowhere")));
         let since = machine.feed().reader();
         let follower = Follower::start(

@@ -234,8 +234,7 @@ impl RaftReplicator {
         let mut standing = running.engine.server_metrics();
         tokio::spawn(async move {
             loop {
-                // The borrow ends with the line: the engine waits for it, and a copy of everything would cost more.
-                standing.borrow_and_update();
+                // The borrow is short: the engine waits for it, and a copy of everything would cost more.
                 let mut snapshot_index = 0;
                 status.send_if_modified(|s| {
                     let now = picture(&metrics.borrow_and_update(), found, *heard.borrow_and_update());

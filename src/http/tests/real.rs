@@ -27,7 +27,7 @@ async fn service(dir: &Path) -> LogService {
     let machine = Arc::new(MetaMachine::open(Box::new(MemoryShelf::default())).unwrap());
     let replicator = Arc::new(NoOpReplicator::new(Options::new(dir)));
     replicator.start(machine.clone()).await.unwrap();
-    LogService::start(machine, replicator, None, Arc::new(ManualClock::at(EPOCH_MS))).unwrap()
+    LogService::start(machine, replicator, None, Arc::new(ManualClock::at(EPOCH_MS)), 1).unwrap()
 }
 
 /// Runs a script over a local journal.

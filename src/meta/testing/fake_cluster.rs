@@ -113,7 +113,7 @@ impl Cluster {
         let log = Arc::new(Node { cluster: Arc::clone(self), me: node });
         let transport = Arc::clone(&log) as Arc<dyn Transport>;
         let machine = Arc::clone(&self.member(node).machine);
-        let service = LogService::start(machine, log, Some(transport), clock).unwrap();
+        let service = LogService::start(machine, log, Some(transport), clock, 1).unwrap();
         assert!(self.member(node).service.set(service.forwarding()).is_ok(), "a node is started once");
         service
     }
