@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cids::CidIndex;
 use super::disk::Disk;
+use super::measure::Figures;
 use super::options::Options;
 use crate::clock::Clock;
 use crate::meta::control::ClusterControl;
@@ -134,6 +135,11 @@ pub trait NodeView: Send + Sync {
 
     /// The mount, if one was asked for.
     fn mount(&self) -> Option<Mount>;
+
+    /// What the other doors count, for `/metrics`; never waits.
+    fn figures(&self) -> Figures {
+        Figures::default()
+    }
 
     /// The members of the cluster, by id; none where there is no cluster. Local and stale, never waits.
     fn members(&self) -> Vec<MemberView> {

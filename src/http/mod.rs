@@ -31,6 +31,7 @@ mod health;
 mod import;
 mod kv;
 mod line;
+mod measure;
 mod once;
 mod openapi;
 mod options;
@@ -48,6 +49,7 @@ mod tags;
 mod waiting;
 
 pub use handles::{Check, Finding, Handles, Identity, Level, MemberView, Mount, NodeView, Owner};
+pub use measure::{Figures, MountFigures};
 pub use openapi::document as openapi_document;
 pub use options::Options;
 pub use routes::{RouteDoc, documented, router};

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::handles::{App, Check, Handles, MemberView};
+use super::measure::measure;
 use super::reply;
 use super::routes::Group;
 use crate::vfs::Filesystem;
@@ -139,31 +140,6 @@ async fn readyz_one(State(app): State<App>, Path(name): Path<String>) -> Result<
     };
     let body = check_body(&check);
     Ok(verdict(std::slice::from_ref(&check), |_| body))
-}
-
-/// What the page tells of the log and the members is looked up when it is asked for.
-fn measure(app: &Handles) {
-    let (metrics, log, members) = (&app.metrics, app.service.status(), members(app));
-    let yes = |yes: bool| if yes { 1.0 } else { 0.0 };
-    metrics.raft_has_leader.get().set(yes(log.leader.is_some() && app.node.leaderless().is_none()));
-    metrics.raft_is_leader.get().set(yes(log.role == Role::Leader));
-    metrics.state_differs.get().set(yes(app.node.alarm().is_some()));
-    metrics.clock_offset_seconds.get().set(app.node.clock_ahead_ms().unwrap_or(0) as f64 / 1e3);
-    let indexes = [
-        (&metrics.raft_term, log.term),
-        (&metrics.raft_last_log_index, log.last_log_index),
-        (&metrics.raft_committed_index, log.committed_index),
-        (&metrics.raft_applied_index, log.applied_index),
-        (&metrics.raft_snapshot_index, log.snapshot_index),
-        (&metrics.raft_purged_index, log.purged_index),
-    ];
-    for (gauge, value) in indexes {
-        gauge.get().set(value as f64);
-    }
-    for (role, voter) in [("voter", true), ("learner", false)] {
-        let count = members.iter().filter(|m| m.voter == voter).count();
-        metrics.raft_members.with(&[role]).set(count as f64);
-    }
 }
 
 async fn metrics(State(app): State<App>) -> Response {

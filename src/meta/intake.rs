@@ -86,6 +86,11 @@ impl Intake {
         Self { queue, waiting_bytes }
     }
 
+    /// Bytes of operations that wait to be handed over.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes.load(Ordering::Relaxed)
+    }
+
     /// Hands operations over and waits for their outcome until the deadline.
     pub async fn submit(&self, ops: Vec<Op>, options: WriteOptions) -> Result<Written, ServiceError> {
         let bytes = ops.iter().map(Op::weight).sum();

@@ -290,7 +290,7 @@ impl MetadataService for LogService {
     }
 
     fn totals(&self) -> StateTotals {
-        let head = self.machine.state().head();
+        let (head, unstored) = (self.machine.state().head(), self.machine.state().unstored());
         StateTotals {
             records: head.counters.records,
             properties: head.counters.properties,
@@ -298,6 +298,10 @@ impl MetadataService for LogService {
             last_event: head.counters.last_event,
             tail_first: head.tail_first.unwrap_or(head.counters.last_event),
             content_bytes: head.hash().bytes,
+            unstored_keys: unstored.keys as u64,
+            unstored_bytes: unstored.bytes as u64,
+            stored_index: unstored.after,
+            waiting_bytes: self.intake.waiting_bytes() as u64,
         }
     }
 

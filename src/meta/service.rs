@@ -165,6 +165,14 @@ pub struct StateTotals {
     pub tail_first: EventId,
     /// Bytes of all keys and values in the snapshot's content.
     pub content_bytes: u64,
+    /// Keys whose newest value is not in the store on disk yet.
+    pub unstored_keys: u64,
+    /// What the changes cost in RAM that are not there yet, in bytes.
+    pub unstored_bytes: u64,
+    /// Index of the log up to which the store has been written.
+    pub stored_index: u64,
+    /// Bytes of operations that wait to be handed to the log.
+    pub waiting_bytes: u64,
 }
 
 /// A page of `meta:events`.

@@ -101,6 +101,17 @@ pub(super) struct Queue {
     pub(super) failure: Option<String>,
 }
 
+/// How far the store on disk is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unstored {
+    /// Keys whose newest value it does not have.
+    pub keys: usize,
+    /// What the changes on their way to it cost in RAM, in bytes.
+    pub bytes: usize,
+    /// Index up to which it has been written.
+    pub after: u64,
+}
+
 /// The state of this node.
 pub struct State {
     overlay: RwLock<Overlay>,
@@ -222,6 +233,13 @@ impl State {
     /// What is true now.
     pub fn head(&self) -> Head {
         self.overlay.read().head.clone()
+    }
+
+    /// How far the store is behind, for figures.
+    pub fn unstored(&self) -> Unstored {
+        let keys = self.overlay.read().map.len();
+        let queue = self.queue.lock();
+        Unstored { keys, bytes: queue.bytes, after: queue.written }
     }
 
     /// One applied index for several reads: publishing waits while it lives, so keep it short.

@@ -270,6 +270,7 @@ impl Node {
             pulse,
             control,
             first,
+            resp: Arc::clone(&ground.resp),
         };
         let observer = Arc::new(Observer::new(seen, mount));
         observer.stands_at(Place { data_dir: data_dir.clone(), mounts: config.fuse.mount.is_some() });

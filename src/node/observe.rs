@@ -2,6 +2,7 @@
 //!
 //! Not here: metadata, the tree. Must always hold: nothing here waits.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -13,11 +14,12 @@ use super::control::Control;
 use super::doctor::{self, Place};
 use super::pulse::Pulse;
 use crate::fuse;
-use crate::http::{Check, Finding, MemberView, Mount, NodeView};
+use crate::http::{Check, Figures, Finding, MemberView, Mount, MountFigures, NodeView};
 use crate::meta::cluster::Member;
 use crate::meta::control::ClusterControl;
 use crate::meta::leader_clock::Judgement;
 use crate::meta::machine::MetaMachine;
+use crate::resp;
 
 /// The mount, if there is one; taken out at the end.
 #[derive(Default)]
@@ -42,6 +44,8 @@ pub struct Seen {
     pub control: Option<Arc<Control>>,
     /// The members before the book.
     pub first: Vec<Member>,
+    /// The Redis door.
+    pub resp: Arc<resp::Door>,
 }
 
 /// Sees the node for its doors.
@@ -92,6 +96,17 @@ fn behind(recovered: bool) -> Option<String> {
     (!recovered).then(|| "what the log holds is not applied yet".to_owned())
 }
 
+fn mount_figures(counts: &fuse::Counts) -> MountFigures {
+    MountFigures {
+        opens_passthrough: counts.opens_passthrough,
+        opens_cached: counts.opens_cached,
+        opens_failed: counts.opens_failed,
+        reads: counts.reads,
+        reads_cold: counts.reads_cold,
+        late: counts.late,
+    }
+}
+
 /// An address, if it is known.
 fn some(address: &str) -> Option<String> {
     Some(address.to_owned()).filter(|a| !a.is_empty())
@@ -118,6 +133,16 @@ impl NodeView for Observer {
             checks.push(Check { name: "mount", problem });
         }
         checks
+    }
+
+    fn figures(&self) -> Figures {
+        let (clients, counts) = (&self.seen.resp.clients, &self.seen.resp.counts);
+        Figures {
+            resp_connections: clients.count() as u64,
+            resp_commands: counts.commands.load(Ordering::Relaxed),
+            resp_errors: counts.errors.load(Ordering::Relaxed),
+            fuse: self.mount.lock().0.as_ref().map(|mount| mount_figures(&mount.status().counts)),
+        }
     }
 
     fn members(&self) -> Vec<MemberView> {

@@ -31,9 +31,9 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// Takes over a total that is counted elsewhere; never goes back.
-    pub fn raise_to(&self, total: u64) {
-        self.0.fetch_max(total, Ordering::Relaxed);
+    /// Takes over a total that is counted elsewhere; where that begins anew, so does this one.
+    pub fn follow(&self, total: u64) {
+        self.0.store(total, Ordering::Relaxed);
     }
 
     /// The count.
@@ -257,9 +257,9 @@ mod tests {
     fn label_values_are_escaped_and_sorted() {
         let family: Family<Counter> = Family::new("m_total", "one\ntwo", &["path"], &[]);
         assert_eq!(rendered(&family), "", "a family without series says nothing");
-        family.with(&["b"]).add(2);
+        family.with(&["b"]).add(7);
         family.with(&["a\"\\\n"]).inc();
-        family.with(&["b"]).raise_to(1);
+        family.with(&["b"]).follow(2);
         let expected = "# HELP m_total one\\ntwo\n# TYPE m_total counter\n\
             m_total{path=\"a\\\"\\\\\\n\"} 1\nm_total{path=\"b\"} 2\n";
         assert_eq!(rendered(&family), expected);

@@ -11,8 +11,36 @@ const SECONDS: &[f64] = &[
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0,
 ];
-/// Bounds for sizes of batches, in entries or operations.
-const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
+
+/// Names that are kept for figures that nobody counts yet: they come with the part that counts them, and mean nothing else.
+pub const RESERVED: &[&str] = &[
+    "metad_raft_leader_changes_total",
+    "metad_raft_proposals_total",
+    "metad_raft_proposals_pending",
+    "metad_raft_commit_duration_seconds",
+    "metad_raft_apply_duration_seconds",
+    "metad_raft_apply_batch_entries",
+    "metad_raft_fsync_duration_seconds",
+    "metad_raft_append_batch_entries",
+    "metad_raft_read_index_duration_seconds",
+    "metad_raft_snapshot_build_seconds",
+    "metad_raft_snapshot_install_seconds",
+    "metad_raft_snapshot_bytes",
+    "metad_store_bytes",
+    "metad_store_write_behind_seconds",
+    "metad_intake_batch_operations",
+    "metad_events_appended_total",
+    "metad_watchers_dropped_total",
+    "metad_resp_command_duration_seconds",
+    "metad_resp_blocked_clients",
+    "metad_vfs_rule_errors_total",
+    "metad_vfs_build_seconds",
+    "metad_fuse_operations_total",
+    "metad_fuse_operation_duration_seconds",
+    "metad_fuse_read_bytes_total",
+    "metad_fuse_open_files",
+    "metad_webdav_requests_total",
+];
 
 /// Declares the metrics: a field, its name, its labels and its help, once each.
 macro_rules! metrics {
@@ -39,6 +67,7 @@ macro_rules! metrics {
             pub fn markdown_table() -> String {
                 let mut out = String::from("| metric | kind | labels | meaning |\n|---|---|---|---|\n");
                 $(out.push_str(&row(concat!("metad_", $name), stringify!($kind), &[$($label),*], $help));)*
+                out.push_str(&reserved());
                 out
             }
 
@@ -59,9 +88,15 @@ fn row(name: &str, kind: &str, labels: &[&str], help: &str) -> String {
     format!("| `{name}` | {} | {labels} | {help} |\n", kind.to_lowercase())
 }
 
+/// The sentence on the names that are reserved, ending with a newline.
+fn reserved() -> String {
+    let names = RESERVED.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(",\n");
+    format!("\nReserved, coming with the parts that count them and not on the page yet:\n{names}.\n")
+}
+
 metrics! {
     Gauge build_info "build_info" ["version"] "Always 1; the version is in the label.";
-    Gauge node_info "node_info" ["node", "name", "cluster", "mode"] "Always 1; who this node is.";
+    Gauge node_info "node_info" ["node", "name", "cluster"] "Always 1; who this node is.";
     Gauge start_time_seconds "start_time_seconds" [] "When the process started, in seconds since the Unix epoch.";
     Gauge resident_memory_bytes "resident_memory_bytes" [] "Resident memory of the process.";
     Gauge open_files "open_files" [] "Open file descriptors of the process.";
@@ -69,39 +104,24 @@ metrics! {
     Gauge raft_has_leader "raft_has_leader" [] "Whether a leader is known: 1 or 0.";
     Gauge raft_is_leader "raft_is_leader" [] "Whether this node leads: 1 or 0.";
     Gauge raft_term "raft_term" [] "Current term.";
-    Counter raft_leader_changes_total "raft_leader_changes_total" [] "Leader changes seen by this node.";
     Gauge raft_last_log_index "raft_last_log_index" [] "Index of the last entry in the log.";
     Gauge raft_committed_index "raft_committed_index" [] "Index of the last committed entry.";
     Gauge raft_applied_index "raft_applied_index" [] "Index of the last applied entry.";
     Gauge raft_snapshot_index "raft_snapshot_index" [] "Index that the last snapshot reflects.";
     Gauge raft_purged_index "raft_purged_index" [] "Index up to which the log was cut off.";
-    Counter raft_proposals_total "raft_proposals_total" ["result"] "Proposals by result.";
-    Gauge raft_proposals_pending "raft_proposals_pending" [] "Proposals that wait for their commit.";
-    Histogram raft_commit_duration_seconds "raft_commit_duration_seconds" [] "From proposal to applied, at the proposer." (SECONDS);
-    Histogram raft_apply_duration_seconds "raft_apply_duration_seconds" [] "Time to apply one chunk of entries." (SECONDS);
-    Histogram raft_apply_batch_entries "raft_apply_batch_entries" [] "Entries applied in one chunk." (COUNTS);
-    Histogram raft_fsync_duration_seconds "raft_fsync_duration_seconds" [] "Time of one flush of the log." (SECONDS);
-    Histogram raft_append_batch_entries "raft_append_batch_entries" [] "Entries that shared one flush of the log." (COUNTS);
-    Histogram raft_read_index_duration_seconds "raft_read_index_duration_seconds" [] "Time of one read barrier." (SECONDS);
-    Histogram raft_snapshot_build_seconds "raft_snapshot_build_seconds" [] "Time to write one snapshot." (SECONDS);
-    Histogram raft_snapshot_install_seconds "raft_snapshot_install_seconds" [] "Time to install one snapshot." (SECONDS);
-    Gauge raft_snapshot_bytes "raft_snapshot_bytes" [] "Size of the last snapshot.";
     Gauge raft_members "raft_members" ["role"] "Members by role.";
     Gauge state_differs "state_differs" [] "Whether this node's state was seen to differ from another member's at the same index: 1 or 0.";
 
     Gauge clock_offset_seconds "clock_offset_seconds" [] "How far this node's clock is ahead of the voters' median; 0 while that is not known.";
 
     Gauge store_records "store_records" [] "Records with at least one property.";
-    Gauge store_bytes "store_bytes" ["kind"] "Bytes on disk by kind: log, state, snapshots.";
     Gauge store_overlay_keys "store_overlay_keys" [] "Keys applied in memory that are not in sled yet.";
+    Gauge store_overlay_bytes "store_overlay_bytes" [] "What the changes that are not in sled yet cost in RAM.";
     Gauge store_stored_index "store_stored_index" [] "Index up to which sled holds the state.";
-    Histogram store_write_behind_seconds "store_write_behind_seconds" [] "Time of one atomic batch into sled." (SECONDS);
-    Histogram intake_batch_operations "intake_batch_operations" [] "Operations that shared one log entry." (COUNTS);
+    Gauge intake_waiting_bytes "intake_waiting_bytes" [] "Bytes of operations that wait to be handed to the log.";
 
-    Counter events_appended_total "events_appended_total" [] "Entries appended to meta:events.";
     Gauge events_tail_length "events_tail_length" [] "Entries in the gapless tail of meta:events.";
     Gauge watchers "watchers" ["protocol"] "Clients that follow changes now.";
-    Counter watchers_dropped_total "watchers_dropped_total" ["protocol"] "Watchers disconnected because they read too slowly.";
 
     Counter http_requests_total "http_requests_total" ["method", "route", "status"] "HTTP requests by route template and status.";
     Histogram http_request_duration_seconds "http_request_duration_seconds" ["method", "route"] "Time from request head to response head." (SECONDS);
@@ -109,24 +129,19 @@ metrics! {
     Counter http_content_bytes_total "http_content_bytes_total" [] "Bytes of files sent over HTTP.";
 
     Gauge resp_connections "resp_connections" [] "Open connections of the Redis protocol.";
-    Counter resp_commands_total "resp_commands_total" ["command", "result"] "Redis commands by result.";
-    Histogram resp_command_duration_seconds "resp_command_duration_seconds" ["command"] "Time of one Redis command." (SECONDS);
-    Gauge resp_blocked_clients "resp_blocked_clients" [] "Redis clients that wait in a blocking command.";
+    Counter resp_commands_total "resp_commands_total" [] "Redis commands, since CONFIG RESETSTAT.";
+    Counter resp_errors_total "resp_errors_total" [] "Error replies to Redis commands, since CONFIG RESETSTAT.";
 
     Gauge vfs_files "vfs_files" [] "Files in the virtual tree.";
     Gauge vfs_directories "vfs_directories" [] "Directories in the virtual tree, the root included.";
     Gauge vfs_bytes "vfs_bytes" [] "Sum of the sizes of the files in the virtual tree.";
+    Gauge vfs_memory_bytes "vfs_memory_bytes" [] "Heap bytes of the virtual tree, estimated to within some percent.";
     Gauge vfs_applied_index "vfs_applied_index" [] "Index that the virtual tree reflects.";
-    Counter vfs_events_total "vfs_events_total" ["result"] "Changes that the virtual tree applied or skipped.";
-    Counter vfs_rule_errors_total "vfs_rule_errors_total" [] "Rules that failed on a record.";
-    Histogram vfs_build_seconds "vfs_build_seconds" [] "Time to compute the whole virtual tree." (SECONDS);
+    Counter vfs_events_total "vfs_events_total" [] "Changes that the virtual tree took from the log, relevant or not.";
 
-    Counter fuse_operations_total "fuse_operations_total" ["operation", "errno"] "Operations of the mount by result.";
-    Histogram fuse_operation_duration_seconds "fuse_operation_duration_seconds" ["operation"] "Time of one operation of the mount." (SECONDS);
-    Counter fuse_read_bytes_total "fuse_read_bytes_total" [] "Bytes read through the mount without passthrough.";
-    Gauge fuse_open_files "fuse_open_files" [] "Files open through the mount.";
-
-    Counter webdav_requests_total "webdav_requests_total" ["method", "status"] "WebDAV requests by status.";
+    Counter fuse_opens_total "fuse_opens_total" ["way"] "Opens through the mount: passthrough, cached (the node reads) or failed.";
+    Counter fuse_reads_total "fuse_reads_total" ["way"] "Reads that the node served through the mount: warm, or cold when they waited for the disk.";
+    Counter fuse_late_total "fuse_late_total" [] "Opens and reads through the mount answered EIO because the disk was late.";
 }
 
 #[cfg(test)]
@@ -138,7 +153,7 @@ mod tests {
     #[test]
     fn each_name_is_declared_once_and_is_legal() {
         let mut seen = BTreeSet::new();
-        for name in Metrics::NAMES {
+        for name in Metrics::NAMES.iter().chain(RESERVED) {
             assert!(seen.insert(name), "{name} is declared twice");
             assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'), "{name}");
         }

@@ -4,6 +4,7 @@
 
 mod family;
 pub mod metrics;
+pub mod process;
 
 pub use family::{Counter, Family, Gauge, Histogram};
 pub use metrics::Metrics;

@@ -138,6 +138,11 @@ impl VirtualTree {
         diff
     }
 
+    /// Heap bytes of the tree, estimated to within some percent. Walks all directories, as `stats` does.
+    pub fn memory_bytes(&self) -> u64 {
+        self.published.read().tree.memory_bytes() as u64
+    }
+
     /// Figures for the statistics page. Walks all directories: some milliseconds for a hundred thousand.
     pub fn stats(&self) -> TreeStats {
         let published = self.published.read();

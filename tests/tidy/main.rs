@@ -7,6 +7,7 @@
 //!   shape    headers, long functions, long files, dead files
 //!   words    what may not be written: unfinished code, clocks, sleeps, paths of somebody's machine
 //!   manifests  Cargo.toml: a reason and an exact version for each dependency
+//!   metrics  what is declared is counted somewhere
 //!   readme   tables and lists of README.md against the code
 //! ```
 //!
@@ -15,6 +16,7 @@
 
 mod layers;
 mod manifests;
+mod metrics;
 mod readme;
 mod shape;
 mod source;

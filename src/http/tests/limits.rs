@@ -16,6 +16,7 @@ use crate::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_TARGET_BYTES_MAX, HTTP_VALUE_BYTES_MAX, ID_BYTES_MAX, PROPERTY_BYTES_MAX,
     RECORD_PROPERTIES_MAX,
 };
+use crate::vfs::Filesystem;
 
 async fn ask(router: &Router, method: &str, path: &str, body: impl Into<Body>) -> (u16, Value) {
     let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
@@ -82,6 +83,23 @@ async fn bodies_and_urls_pass_at_the_limit_and_not_beyond() {
 }
 
 #[tokio::test]
+async fn the_page_of_metrics_shows_what_the_node_is_now() {
+    let handles = handles(&Arc::default());
+    let router = crate::http::router(handles.clone());
+    assert_eq!(ask(&router, "GET", "/metrics", "").await.0, 200);
+    let (metrics, tree) = (&handles.metrics, handles.tree.totals());
+    assert!(metrics.resident_memory_bytes.get().get() > 100_000.0);
+    assert!(metrics.open_files.get().get() > 0.0 && metrics.start_time_seconds.get().get() > 0.0);
+    assert!(tree.directories > 0 && metrics.vfs_directories.get().get() == tree.directories as f64);
+    assert_eq!(metrics.vfs_files.get().get(), tree.files as f64);
+    assert!(metrics.vfs_memory_bytes.get().get() > 0.0);
+    assert_eq!(metrics.store_records.get().get(), handles.service.totals().records as f64);
+    let text = metrics.render();
+    let version = concat!("metad_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n");
+    assert!(text.contains(version) && text.contains("metad_node_info{"), "{text}");
+}
+
+#[tokio::test]
 async fn requests_are_counted_by_route_template_and_never_by_path() {
     let handles = handles(&Arc::default());
     let router = crate::http::router(handles.clone());
@@ -96,7 +114,6 @@ async fn requests_are_counted_by_route_template_and_never_by_path() {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
     assert!(!text.contains("secret"));
-    assert_eq!(ask(&router, "GET", "/metrics", "").await.0, 200);
     let (status, document) = ask(&router, "GET", "/openapi.json", "").await;
     assert_eq!((status, document), (200, crate::http::openapi_document()));
 }
