@@ -267,5 +267,7 @@ pub const RESP_READ_BYTES_MAX: usize = 1024 * 1024;
 pub const RESP_QUEUED_COMMANDS_MAX: usize = 64 * 1024;
 /// Bytes of commands that wait in one MULTI.
 pub const RESP_QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of answers that the reads of one EXEC hold; those behind are refused.
+pub const RESP_EXEC_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Keys that one connection watches.
 pub const RESP_WATCHED_KEYS_MAX: usize = 16 * 1024;

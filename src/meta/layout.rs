@@ -54,6 +54,20 @@ pub enum Kind {
     Doomed = 0x23,
 }
 
+impl Kind {
+    /// The kinds whose keys belong to a generation, and are garbage once everything is cleared.
+    pub const OF_GENERATIONS: [Self; 8] = [
+        Self::Record,
+        Self::Chunk,
+        Self::Tail,
+        Self::Tombstone,
+        Self::Key,
+        Self::Element,
+        Self::Expiry,
+        Self::Doomed,
+    ];
+}
+
 /// Key of the checkpoint.
 pub const CHECKPOINT: &[u8] = &[Kind::Local as u8, 1];
 /// Key of the counters.

@@ -44,24 +44,87 @@ pub type Looker = Box<dyn FnMut(u32, &dyn View, Moment) + Send>;
 /// Everybody on this node who waits for marks.
 #[derive(Default)]
 pub struct Lookers {
-    waiting: Mutex<HashMap<u64, Looker>>,
+    /// By ticket; `None` while it looks.
+    waiting: Mutex<HashMap<u64, Option<Looker>>>,
+}
+
+/// A looker that waits; it is forgotten when this is dropped, also when nobody waits for the entry any more.
+pub struct Registered<'a> {
+    lookers: &'a Lookers,
+    ticket: u64,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.lookers.waiting.lock().remove(&self.ticket);
+    }
 }
 
 impl Lookers {
-    /// Calls `looker` at each mark with this ticket, until it is dismissed.
-    pub fn register(&self, ticket: u64, looker: Looker) {
-        self.waiting.lock().insert(ticket, looker);
+    /// Calls `looker` at each mark with this ticket, as long as the answer lives.
+    #[must_use]
+    pub fn register(&self, ticket: u64, looker: Looker) -> Registered<'_> {
+        self.waiting.lock().insert(ticket, Some(looker));
+        Registered { lookers: self, ticket }
     }
 
-    /// Forgets a looker.
-    pub fn dismiss(&self, ticket: u64) {
-        self.waiting.lock().remove(&ticket);
-    }
-
-    /// An entry that is being applied has a mark.
+    /// An entry that is being applied has a mark. What is read may take long: nobody else waits for it here.
     pub fn look(&self, ticket: u64, part: u32, view: &dyn View, moment: Moment) {
-        if let Some(looker) = self.waiting.lock().get_mut(&ticket) {
-            looker(part, view, moment);
+        let Some(mut looker) = self.waiting.lock().get_mut(&ticket).and_then(Option::take) else { return };
+        looker(part, view, moment);
+        if let Some(place) = self.waiting.lock().get_mut(&ticket) {
+            *place = Some(looker);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use bytes::Bytes;
+    use metad_raft::Fatal;
+
+    use super::*;
+
+    struct Nothing;
+
+    impl View for Nothing {
+        fn get(&self, _: &[u8]) -> Result<Option<Bytes>, Fatal> {
+            Ok(None)
+        }
+
+        fn scan(&self, _: &[u8], _: &[u8], _: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+            Ok(Vec::new())
+        }
+
+        fn scan_back(&self, _: &[u8], _: &[u8], _: usize) -> Result<Vec<(Bytes, Bytes)>, Fatal> {
+            Ok(Vec::new())
+        }
+    }
+
+    const MOMENT: Moment = Moment { generation: 0, now_ms: 0, keys: None };
+
+    #[test]
+    fn who_waits_no_more_is_forgotten() {
+        let (lookers, looked) = (Lookers::default(), Arc::new(AtomicU32::new(0)));
+        let count = Arc::clone(&looked);
+        let looker = Box::new(move |_, _: &dyn View, _| drop(count.fetch_add(1, Ordering::Relaxed)));
+        let registered = lookers.register(1, looker);
+        (0..3).for_each(|part| lookers.look(1, part, &Nothing, MOMENT));
+        drop(registered);
+        lookers.look(1, 3, &Nothing, MOMENT);
+        assert_eq!(looked.load(Ordering::Relaxed), 3);
+        assert_eq!(Arc::strong_count(&looked), 1);
+    }
+
+    #[test]
+    fn others_come_and_go_while_somebody_looks() {
+        let lookers = Arc::new(Lookers::default());
+        let others = Arc::clone(&lookers);
+        let free = Box::new(move |_, _: &dyn View, _| assert!(others.waiting.try_lock().is_some()));
+        let _registered = lookers.register(1, free);
+        lookers.look(1, 0, &Nothing, MOMENT);
     }
 }

@@ -169,7 +169,7 @@ fn garbage(store: &dyn StateStore, generation: u32) -> Result<Option<Vec<Change>
     if generation == 0 {
         return Ok(None);
     }
-    for kind in [Kind::Record, Kind::Chunk, Kind::Tail, Kind::Tombstone] {
+    for kind in Kind::OF_GENERATIONS {
         let (from, to) = (layout::first_of(kind, 0), layout::first_of(kind, generation));
         let old = store.scan(&from, &to, limits::STORE_BATCH_KEYS)?;
         if !old.is_empty() {

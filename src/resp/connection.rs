@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +66,8 @@ impl Connection {
                 let commands = self.parser.commands();
                 if commands > 0 {
                     self.run_commands(commands).await?;
+                } else {
+                    self.skip();
                 }
                 if let Some(error) = broken {
                     return self.end(error).await;
@@ -126,6 +128,12 @@ impl Connection {
         Ok(())
     }
 
+    /// Takes bytes off the buffer that are no command: empty lines and empty arrays.
+    fn skip(&mut self) {
+        self.input.advance(self.parser.complete_bytes());
+        self.parser.forget();
+    }
+
     async fn send(&mut self) -> io::Result<()> {
         write_all(&mut self.stream, &mut self.executor, &self.door).await
     }
@@ -169,11 +177,83 @@ async fn write_all(stream: &mut TcpStream, executor: &mut Executor, door: &Door)
         Err(error) => return Err(error),
     };
     if taken < reply.len() {
-        let rest = stream.write_all(&reply.as_slice()[taken..]);
-        tokio::time::timeout(door.options.send_timeout, rest)
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the client takes no replies"))??;
+        write_on(stream, &reply.as_slice()[taken..], door.options.send_timeout).await?;
     }
     reply.clear(limits::RESP_IDLE_BUFFER_BYTES * 16);
     Ok(())
+}
+
+/// Writes everything, however long it takes, as long as something is taken within every `patience`.
+async fn write_on(
+    stream: &mut (impl AsyncWrite + Unpin),
+    mut rest: &[u8],
+    patience: Duration,
+) -> io::Result<()> {
+    while !rest.is_empty() {
+        let taken = tokio::time::timeout(patience, stream.write(rest))
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the client takes no replies"))??;
+        if taken == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        rest = &rest[taken..];
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::resp::options::Options;
+
+    /// A connection and its client's end.
+    async fn pair(options: Options) -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect(address).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let door = Door::new(Arc::new(SystemClock), options);
+        let entry = door.clients.enter(peer, address, CancellationToken::new());
+        (Connection::new(stream, door, entry), client)
+    }
+
+    #[tokio::test]
+    async fn what_is_no_command_takes_no_room_however_much_comes() {
+        for nothing in ["\r\n", "*0\r\n", "*-1\r\n"] {
+            for users in [Vec::new(), vec![("default".into(), "secret".into())]] {
+                let (mut connection, mut client) = pair(Options { users, ..Options::default() }).await;
+                let flood = nothing.repeat(8 * limits::RESP_READ_BYTES_MAX / nothing.len());
+                let send = async move { client.write_all(flood.as_bytes()).await.unwrap() };
+                let (served, ()) = tokio::join!(connection.serve(), send);
+                served.unwrap();
+                let held = connection.input.capacity();
+                assert!(held <= 2 * limits::RESP_READ_BYTES_MAX, "{held} bytes are held for {nothing:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_behind_a_login_in_the_same_packet_has_the_limits_of_after_it() {
+        let users = vec![("default".into(), "secret".into())];
+        let (mut connection, mut client) = pair(Options { users, ..Options::default() }).await;
+        let large = "x".repeat(limits::RESP_BULK_BYTES_BEFORE_AUTH + 1);
+        let packet = format!("AUTH secret\r\n*2\r\n$4\r\nECHO\r\n${}\r\n{large}\r\n", large.len());
+        client.write_all(packet.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        connection.serve().await.unwrap();
+        drop(connection);
+        let mut replies = String::new();
+        client.read_to_string(&mut replies).await.unwrap();
+        assert_eq!(replies, format!("+OK\r\n${}\r\n{large}\r\n", large.len()));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_cut_off() {
+        let (mut ours, _theirs) = tokio::io::duplex(1);
+        let error = write_on(&mut ours, b"0123456789", Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 }

@@ -262,21 +262,29 @@ impl Executor {
         let (mut looker, seen) = transaction.looker(&self.door, self.reply.is_resp3());
         let outcome = if transaction.needs_log() {
             let ticket = transaction.ticket();
-            service.lookers().register(ticket, looker);
+            let registered = service.lookers().register(ticket, looker);
             let deadline = Instant::now() + self.door.options.request_timeout;
             let written = service.write(vec![transaction.take_op()], WriteOptions { deadline }).await;
-            service.lookers().dismiss(ticket);
+            drop(registered);
             self.fresh = None;
             let first = |written: crate::meta::service::Written| written.responses.into_iter().next();
             written.map(|written| first(written).unwrap_or(Response::Done)).map_err(|e| error::of_write(&e))
         } else {
             self.freshen().await;
             let marks = transaction.marks();
-            let looked = service.look(&mut |view, head| {
-                let moment = moment_of(head);
-                (0..marks).for_each(|mark| looker(mark, view, moment));
-                Ok(())
-            });
+            let mut look = || {
+                service.look(&mut |view, head| {
+                    let moment = moment_of(head);
+                    (0..marks).for_each(|mark| looker(mark, view, moment));
+                    Ok(())
+                })
+            };
+            let mut looked = look();
+            if transaction.met_overdue() {
+                self.tick().await;
+                looked = look();
+                self.ticked = false;
+            }
             let fresh = self.fresh.clone().unwrap_or(Ok(()));
             let answers = Response::List(vec![Response::Done; marks as usize]);
             fresh.and(looked.map(|()| answers).map_err(|e| error::of_read(&e)))
@@ -358,13 +366,13 @@ impl Executor {
         run: fn(&Request<'_>) -> Result<Step, Refusal>,
         request: &Request<'_>,
     ) -> Result<(), Wait> {
-        let full = self.ops.len() >= limits::RESP_BATCH_COMMANDS_MAX;
-        if full || self.weight >= limits::RESP_HAND_OVER_BYTES {
-            return Err(Wait::Flush);
-        }
         match super::files::admits(row, request).and_then(|()| run(request)) {
             Ok(Step::Write(op, shape)) => {
-                self.weight += op.weight();
+                let weight = op.weight();
+                if !fits(self.ops.len(), self.weight, weight) {
+                    return Err(Wait::Flush);
+                }
+                self.weight += weight;
                 self.ops.push(op);
                 self.slots.push(Slot::Op(shape));
                 Ok(())
@@ -445,6 +453,12 @@ impl Executor {
     }
 }
 
+/// Whether one more operation goes into a hand-over of `ops` operations and `weight` bytes; a large one goes alone, so that
+/// none is refused for its company.
+fn fits(ops: usize, weight: usize, more: usize) -> bool {
+    ops == 0 || (ops < limits::RESP_BATCH_COMMANDS_MAX && weight + more <= limits::RESP_HAND_OVER_BYTES)
+}
+
 /// Whether a command runs at once also after MULTI.
 fn is_immediate(row: &Row) -> bool {
     matches!(row.run, Run::Control(control) if control != Control::Unwatch)
@@ -452,4 +466,17 @@ fn is_immediate(row: &Row) -> bool {
 
 fn moment_of(head: &Head) -> Moment {
     Moment::of(&head.counters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_would_succeed_alone_is_not_refused_for_its_company() {
+        let small = limits::RESP_HAND_OVER_BYTES - 1;
+        assert!(fits(0, 0, limits::ENTRY_BYTES_MAX));
+        assert!(fits(1, small, 1) && !fits(1, small, 2));
+        assert!(!fits(limits::RESP_BATCH_COMMANDS_MAX, 0, 1));
+    }
 }

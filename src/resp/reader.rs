@@ -11,6 +11,7 @@ use metad_raft::Fatal;
 use super::codec::{Reply, Request};
 use super::error::{Refusal, Stop, WRONG_TYPE};
 use crate::codec::Blob;
+use crate::limits;
 use crate::meta::apply::files::is_there;
 use crate::meta::apply::record::read_value;
 use crate::meta::key::{Family, Place, may_be_of_a_file};
@@ -46,6 +47,14 @@ impl<'a> Reader<'a> {
     /// The generation of the keys.
     pub fn generation(&self) -> u32 {
         self.moment.generation
+    }
+
+    /// Refuses what walks `elements` elements in the middle of an entry: all other entries wait for it.
+    pub fn walks(&self, elements: u64) -> Result<(), Stop> {
+        match self.moment.keys {
+            Some(_) if elements > limits::OPERATION_ELEMENTS_MAX => Err(Stop::Refused(TOO_MANY_IN_EXEC)),
+            _ => Ok(()),
+        }
     }
 
     /// The log's time in milliseconds.
@@ -182,6 +191,9 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+const TOO_MANY_IN_EXEC: Refusal =
+    Refusal::fixed("ERR too many elements to be read inside a transaction that writes");
 
 /// The refusal in a stop; a fault is told as the node's end.
 pub fn refusal_of(stop: Stop) -> Refusal {

@@ -10,6 +10,7 @@
 //! command that cannot be queued spoils the whole of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -98,6 +99,7 @@ pub struct Transaction {
     guards: Vec<Guard>,
     ticket: u64,
     writes: bool,
+    overdue: Arc<AtomicBool>,
 }
 
 /// What was read at each mark, as bytes of replies.
@@ -116,6 +118,7 @@ impl Transaction {
             guards,
             ticket: seed(),
             writes: false,
+            overdue: Arc::default(),
         };
         for (at, queued) in queue.commands.iter().enumerate() {
             let part = made.part(at, queued);
@@ -163,19 +166,34 @@ impl Transaction {
         let seen: Seen = Arc::new(Mutex::new(vec![None; self.readings.len()]));
         let readings = std::mem::take(&mut self.readings);
         let (answers, door) = (Arc::clone(&seen), Arc::clone(door));
+        let (overdue, mut held) = (Arc::clone(&self.overdue), 0);
         let looker = move |part: u32, view: &dyn View, moment: Moment| {
             let Some(reading) = readings.get(part as usize) else { return };
+            // Also when it begins again: what was held is replaced.
+            held = if part == 0 { 0 } else { held };
             let mut reply = Reply::default();
             reply.speak(resp3);
+            if held > limits::RESP_EXEC_ANSWER_BYTES_MAX {
+                reply.error(ANSWERS_TOO_LARGE);
+                answers.lock()[part as usize] = Some(reply.as_slice().to_vec());
+                return;
+            }
             let reader = Reader::new(view, moment, door.clock.now_ms(), seed);
             let request = Request::new(&reading.buffer, &reading.spans);
             if let Err(stop) = (reading.run)(&reader, &request, &mut reply) {
                 reply.truncate(0);
                 reply.error(&refusal_of(stop).0);
             }
+            held += reply.len();
+            overdue.fetch_or(reader.met_overdue(), Ordering::Relaxed);
             answers.lock()[part as usize] = Some(reply.as_slice().to_vec());
         };
         (Box::new(looker), seen)
+    }
+
+    /// Whether its reads met a key whose time has passed by the clock and not in the log.
+    pub fn met_overdue(&self) -> bool {
+        self.overdue.load(Ordering::Relaxed)
     }
 
     /// The ticket of its marks.
@@ -236,6 +254,9 @@ impl Transaction {
         }
     }
 }
+
+/// The other answers of the transaction hold as much as may be held.
+const ANSWERS_TOO_LARGE: &str = "ERR the answers of the transaction are too large, and this one was left out";
 
 /// The entry came with a snapshot, or a leader change had it sent twice: what it did is certain, what it read is not known.
 const LOST: &str = "INDOUBT the transaction was applied and this answer of it is lost";

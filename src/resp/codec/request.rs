@@ -164,7 +164,9 @@ pub struct Parser {
 impl Parser {
     /// Looks at what came since; answers how many commands are complete. An error concerns what follows them.
     pub fn parse(&mut self, buffer: &mut [u8], authenticated: bool) -> Result<(), ProtocolError> {
-        while self.ends.len() < limits::RESP_BATCH_COMMANDS_MAX && self.at < buffer.len() {
+        // A login may change what is allowed behind it.
+        let most = if authenticated { limits::RESP_BATCH_COMMANDS_MAX } else { 1 };
+        while self.ends.len() < most && self.at < buffer.len() {
             let begins = self.missing == 0;
             let go_on = match (begins, buffer[self.at]) {
                 (true, b'*') => self.multibulk(buffer, authenticated)?,
@@ -172,11 +174,12 @@ impl Parser {
                 (false, _) => self.argument(buffer, authenticated)?,
             };
             if !go_on {
-                let large = buffer.len() - self.complete > limits::RESP_COMMAND_BYTES_MAX;
-                return if large { Err(ProtocolError::TooLarge) } else { Ok(()) };
+                break;
             }
         }
-        Ok(())
+        let begun = self.missing > 0 || self.ends.len() < most;
+        let large = begun && buffer.len() - self.complete > limits::RESP_COMMAND_BYTES_MAX;
+        if large { Err(ProtocolError::TooLarge) } else { Ok(()) }
     }
 
     /// How many commands are complete.
@@ -350,7 +353,7 @@ mod tests {
                 let (done, commands) = (parser.complete_bytes(), parser.commands());
                 buffer.drain(..done);
                 parser.forget();
-                if commands < limits::RESP_BATCH_COMMANDS_MAX {
+                if commands == 0 {
                     break;
                 }
             }
@@ -410,6 +413,19 @@ mod tests {
         assert_eq!(text(b"*11\r\n"), "unauthenticated multibulk length");
         assert_eq!(text(b"*1\r\n$16385\r\n"), "unauthenticated bulk length");
         assert_eq!(feed(b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n", 3, false).0.len(), 1);
+    }
+
+    #[test]
+    fn one_command_has_its_limit_also_when_every_read_ends_behind_an_argument() {
+        let argument = [b"$60000\r\n", &[b'x'; 60_000][..], b"\r\n"].concat();
+        let (mut parser, mut buffer) = (Parser::default(), b"*1000000\r\n".to_vec());
+        let mut outcome = parser.parse(&mut buffer, true);
+        while outcome.is_ok() && buffer.len() <= 2 * limits::RESP_COMMAND_BYTES_MAX {
+            buffer.extend_from_slice(&argument);
+            outcome = parser.parse(&mut buffer, true);
+        }
+        assert_eq!(outcome, Err(ProtocolError::TooLarge));
+        assert!(buffer.len() <= limits::RESP_COMMAND_BYTES_MAX + argument.len());
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub const ROWS: &[Row] = &[
     ),
     read(
         "expiretime",
-        |s, r, out| left(s, r, out, |_, ms| (ms + 500) / 1000),
+        |s, r, out| left(s, r, out, |_, ms| seconds(ms)),
         "When a key expires, in seconds since 1970.",
     ),
     Row::new(
@@ -68,7 +68,7 @@ pub const ROWS: &[Row] = &[
     ),
     read(
         "ttl",
-        |s, r, out| left(s, r, out, |now, ms| ((ms - now).max(0) + 500) / 1000),
+        |s, r, out| left(s, r, out, |now, ms| seconds((ms - now).max(0))),
         "The time that a key has left, in seconds.",
     ),
 ];
@@ -130,4 +130,20 @@ fn left(
         Some(key) => tell(state.clock_ms as i64, key.expire_ms as i64),
     });
     Ok(())
+}
+
+/// Milliseconds as seconds, rounded; also the last moment that can be told.
+fn seconds(ms: i64) -> i64 {
+    ms.saturating_add(500) / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_moment_that_can_be_set_can_be_told_in_seconds() {
+        assert_eq!(seconds(i64::MAX), i64::MAX / 1000);
+        assert_eq!((seconds(499), seconds(500)), (0, 1));
+    }
 }

@@ -204,6 +204,7 @@ fn scan(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Result<
 fn keys(state: &Reader<'_>, request: &Request<'_>, reply: &mut Reply) -> Result<(), Stop> {
     let pattern = request.arg(1);
     let spelling = Spelling::of(pattern);
+    state.walks(state.keys()?)?;
     let (mut cursor, mut names) = (0, Vec::new());
     loop {
         let (found, next) = match walk::of_one_file(state, pattern)? {
