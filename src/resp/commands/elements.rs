@@ -20,9 +20,8 @@ use crate::meta::record::{Property, Record};
 pub type Pair = (Bytes, Bytes);
 
 /// All elements of an object that has `count` of them.
-pub fn all(state: &Reader<'_>, object: u64, count: u64) -> Result<Vec<Pair>, Stop> {
-    state.walks(count)?;
-    Ok(object::members(state.view, state.generation(), object, 0, count.max(1) as usize)?)
+pub fn all(state: &Reader<'_>, object: u64, count: u64) -> Result<Vec<Pair>, Fatal> {
+    object::members(state.view, state.generation(), object, 0, count.max(1) as usize)
 }
 
 /// The value of one element.

@@ -79,7 +79,10 @@ fn find(state: &Reader<'_>, request: &Request<'_>) -> Result<Option<Elements>, S
 
 fn pairs(state: &Reader<'_>, request: &Request<'_>) -> Result<Vec<Pair>, Stop> {
     match find(state, request)? {
-        Some(hash) => Ok(hash.all(state)?),
+        Some(hash) => {
+            state.walks(hash.len(state))?;
+            Ok(hash.all(state)?)
+        }
         None => Ok(Vec::new()),
     }
 }

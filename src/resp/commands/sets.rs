@@ -132,6 +132,7 @@ fn find(state: &Reader<'_>, name: &[u8]) -> Result<Option<Elements>, Stop> {
 
 fn all(state: &Reader<'_>, found: Option<&Elements>) -> Result<Vec<Bytes>, Stop> {
     let Some(set) = found else { return Ok(Vec::new()) };
+    state.walks(set.len(state))?;
     Ok(set.all(state)?.into_iter().map(|(name, _)| name).collect())
 }
 
