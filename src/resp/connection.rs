@@ -217,7 +217,7 @@ mod tests {
         let (stream, peer) = listener.accept().await.unwrap();
         let door = Door::new(Arc::new(SystemClock), options);
         let entry = door.clients.enter(peer, address, CancellationToken::new());
-        (Connection::new(stream, door, entry), client)
+        (Connection::new(stream, door, entry, CancellationToken::new()), client)
     }
 
     #[tokio::test]
