@@ -116,7 +116,11 @@ impl House {
             return Ok(true);
         };
         if self.replicator.status().borrow().role == Role::Leader {
-            self.write(Op::System(SystemOp::SetFeatureLevel { level })).await?;
+            if let Some(why) = self.refused(Op::System(SystemOp::SetFeatureLevel { level })).await? {
+                // The same book refuses it again: the next change of it brings the next attempt.
+                tracing::warn!(level, %why, "the feature level stays as it is");
+                return Ok(true);
+            }
             tracing::info!(level, "every member knows it: entries may use this feature level now");
         }
         Ok(false)
@@ -144,12 +148,13 @@ impl House {
         let told = self.propose(ClusterOp::Announce { member: self.own.clone() }).await?;
         let Some(Reject::Cluster(ClusterReject::Taken { id })) = told else { return self.report(told) };
         let holds = |m: &Member| m.id == id && m.card.is_at(&self.own.card.peer);
-        if !self.machine.book().borrow().members.iter().any(holds) || self.moved.swap(true, Ordering::Relaxed)
-        {
+        if !self.machine.book().borrow().members.iter().any(holds) || self.moved.load(Ordering::Relaxed) {
             return self.report(told);
         }
         tracing::warn!(id, address = %self.own.card.peer, "this node is where the book has another member");
+        // One without an answer is proposed again: only an answer uses up the one time.
         let told = self.propose(ClusterOp::Move { member: self.own.clone() }).await?;
+        self.moved.store(true, Ordering::Relaxed);
         self.report(told)
     }
 
@@ -162,19 +167,19 @@ impl House {
 
     /// Proposes a change of the book; why it was refused, if it was.
     async fn propose(&self, op: ClusterOp) -> Result<Option<Reject>, ServiceError> {
-        let written = self.service.write(vec![Op::System(SystemOp::Cluster(op))], options()).await?;
+        self.refused(Op::System(SystemOp::Cluster(op))).await
+    }
+
+    /// Writes one operation; why it was refused, if it was.
+    async fn refused(&self, op: Op) -> Result<Option<Reject>, ServiceError> {
+        let written = self.service.write(vec![op], options()).await?;
         let refused = |response| if let Response::Rejected(why) = response { Some(why) } else { None };
         Ok(written.responses.into_iter().find_map(refused))
     }
 
     async fn write(&self, op: Op) -> Result<(), ServiceError> {
-        let written = self.service.write(vec![op], options()).await?;
-        for response in written.responses {
-            if let Response::Rejected(why) = response {
-                self.report(Some(why))?;
-            }
-        }
-        Ok(())
+        let refused = self.refused(op).await?;
+        self.report(refused)
     }
 }
 
