@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long one attempt waits for a node to catch up.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one attempt waits for a node to catch up. Short, since whoever takes a wish back waits for the attempt to end.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// A change that is half-way for so many looks was left: one that is on its way ends sooner.
 const LEFT_AFTER: u32 = 5;
 
@@ -24,12 +24,14 @@ pub struct Continuing {
     replicator: Arc<dyn PosixMetadataReplicator>,
     /// Learners that are to get a vote.
     wanted: Mutex<BTreeSet<u64>>,
+    /// Held by an attempt from its look at `wanted` to its end.
+    attempt: tokio::sync::Mutex<()>,
 }
 
 impl Continuing {
     /// Nothing is left yet.
     pub fn new(replicator: Arc<dyn PosixMetadataReplicator>) -> Arc<Self> {
-        Arc::new(Self { replicator, wanted: Mutex::default() })
+        Arc::new(Self { replicator, wanted: Mutex::default(), attempt: tokio::sync::Mutex::default() })
     }
 
     /// A learner is to get its vote once it has caught up.
@@ -37,8 +39,13 @@ impl Continuing {
         self.wanted.lock().insert(id);
     }
 
-    /// It is not, any more.
-    pub fn forget(&self, id: u64) {
+    /// It is not, any more. Once this returns, no attempt is on its way either: what its caller does next is not undone by one.
+    pub async fn forget(&self, id: u64) {
+        self.granted(id);
+        drop(self.attempt.lock().await);
+    }
+
+    fn granted(&self, id: u64) {
         self.wanted.lock().remove(&id);
     }
 
@@ -79,12 +86,16 @@ impl Continuing {
     }
 
     async fn go_on(&self, admin: &dyn ClusterAdmin, id: u64) {
+        let _attempt = self.attempt.lock().await;
+        if !self.wanted.lock().contains(&id) {
+            return;
+        }
         match admin.promote(id, Instant::now() + PATIENCE).await {
             Ok(index) => {
                 tracing::info!(id, index, "a node has caught up and votes");
-                self.forget(id);
+                self.granted(id);
             }
-            Err(AdminError::NoSuchMember(_)) => self.forget(id),
+            Err(AdminError::NoSuchMember(_)) => self.granted(id),
             Err(error) => tracing::debug!(id, %error, "a node has no vote yet"),
         }
     }

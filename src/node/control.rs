@@ -176,7 +176,7 @@ impl Control {
                     AdminError::TimedOut(why) => self.votes_later(&node, id, &why),
                     error => refused(error),
                 })?;
-                self.continuing.forget(id);
+                self.continuing.forget(id).await;
                 Ok(Done { index, id, told: vec![format!("{node} is a voter"), self.tolerance()] })
             }
             ClusterChange::Demote { node } => self.demote(node, deadline).await,
@@ -319,7 +319,7 @@ impl Control {
         if id == self.own.id && self.admin().membership().voters.len() > 1 {
             return self.hand_over(ClusterChange::Demote { node }, deadline).await;
         }
-        self.continuing.forget(id);
+        self.continuing.forget(id).await;
         let index = self.admin().demote(id).await.map_err(refused)?;
         Ok(Done { index, id, told: vec![format!("{node} is a learner"), self.tolerance()] })
     }
@@ -329,7 +329,7 @@ impl Control {
         if id == self.own.id && self.admin().membership().voters.len() > 1 {
             return self.hand_over(ClusterChange::Remove { node }, deadline).await;
         }
-        self.continuing.forget(id);
+        self.continuing.forget(id).await;
         match self.admin().remove(id).await {
             // Removed before, and the book does not say so yet.
             Ok(_) | Err(AdminError::NoSuchMember(_)) => {}
