@@ -31,16 +31,21 @@ const AWAY_SECONDS: u64 = 10;
 
 /// Runs the demo until Ctrl-C.
 pub async fn run(command: Demo, timeout: Duration, out: &mut Output) -> Result<(), CliError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(|e| CliError::new(Exit::Other, e))?;
+    let listen = |kind| signal(kind).map_err(|e| CliError::new(Exit::Other, e));
+    let mut terminate = listen(SignalKind::terminate())?;
+    // The terminal was closed, or Ctrl-\: nothing may stay behind then either.
+    let (mut hangup, mut quit) = (listen(SignalKind::hangup())?, listen(SignalKind::quit())?);
     let place = Workplace::new(command.keep)?;
     let mut nodes = Vec::new();
     let result = tokio::select! {
         result = work(&command, &place, &mut nodes, timeout, out) => result,
         _ = tokio::signal::ctrl_c() => Ok(()),
         _ = terminate.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
+        _ = quit.recv() => Ok(()),
     };
     out.note("\nstopping the nodes and cleaning up");
-    futures_util::future::join_all(nodes.into_iter().map(DemoNode::stop)).await;
+    futures_util::future::join_all(nodes.iter_mut().map(DemoNode::stop)).await;
     if let Some(kept) = place.remove() {
         out.note(format!("kept: {}", kept.display()));
     }
@@ -70,7 +75,7 @@ async fn work(
     futures_util::future::select_all(kept).await.0
 }
 
-/// Starts a node again each time that it has ended. Returns when that fails.
+/// Starts a node again each time that it has ended, and again until it comes up.
 async fn keep(plan: &Plan, node: &mut DemoNode, out: &Output) -> Result<(), CliError> {
     loop {
         let (name, how) = (node.name(), node.ended().await);
@@ -80,10 +85,19 @@ async fn keep(plan: &Plan, node: &mut DemoNode, out: &Output) -> Result<(), CliE
             out.note(format!("{name} ended ({how}) and is started again in {AWAY_SECONDS} s"));
             tokio::time::sleep(Duration::from_secs(AWAY_SECONDS)).await;
         }
-        node.respawn(plan)?;
-        node.ready().await?;
+        while let Err(error) = again(plan, node).await {
+            out.note(format!("{name} did not come up and is started again in {AWAY_SECONDS} s: {error}"));
+            // One that is only slow still has the data folder.
+            node.stop().await;
+            tokio::time::sleep(Duration::from_secs(AWAY_SECONDS)).await;
+        }
         out.note(format!("{name} is back: pid {}", pid(node)));
     }
+}
+
+async fn again(plan: &Plan, node: &mut DemoNode) -> Result<(), CliError> {
+    node.respawn(plan)?;
+    node.ready().await
 }
 
 fn pid(node: &DemoNode) -> String {
@@ -126,6 +140,8 @@ async fn start(
         match ready {
             Err(error) if nodes[number].mount().is_some() => {
                 out.note(format!("no mount: {error}"));
+                // It may only be slow: two processes must not share a data folder.
+                nodes[number].stop().await;
                 nodes[number] = DemoNode::spawn(plan, number, None)?;
                 nodes[number].ready().await?;
             }

@@ -267,7 +267,7 @@ impl DemoNode {
     }
 
     /// Asks the node to stop, and makes it when it does not.
-    pub async fn stop(mut self) {
+    pub async fn stop(&mut self) {
         let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
         let patience = Duration::from_secs(STOP_SECONDS);
