@@ -19,7 +19,7 @@ fn loopback() -> Ipv4Addr {
     Ipv4Addr::new(127, high.max(1), low, NEXT.fetch_add(1, Ordering::Relaxed) & 0x7f)
 }
 
-/// The same machine's address for HTTP: clients' own ports are never on it.
+/// The same machine's address for clients: their own ports are never on it.
 fn http_of(on: Ipv4Addr) -> Ipv4Addr {
     let [_, a, b, c] = on.octets();
     Ipv4Addr::new(127, a, b, c | 0x80)
@@ -40,6 +40,8 @@ pub struct Cluster {
     pub peers: Vec<String>,
     /// Each node's HTTP address: the same after a restart, which then writes nothing.
     https: Vec<String>,
+    /// Each node's address for Redis clients: the same after a restart, too.
+    resps: Vec<String>,
     /// The nodes that run.
     pub nodes: Vec<Option<Node>>,
     on: Ipv4Addr,
@@ -50,11 +52,12 @@ impl Cluster {
     pub fn new(size: usize) -> Self {
         let on = loopback();
         let mut peers = free(on, size);
-        let https = free(http_of(on), size);
+        let mut https = free(http_of(on), 2 * size);
+        let resps = https.split_off(size);
         // Ids are places in the sorted list: so node n has id n + 1.
         peers.sort_unstable();
         let homes = (0..size).map(|_| Home::of_mode("raft")).collect();
-        Self { homes, peers, https, nodes: (0..size).map(|_| None).collect(), on }
+        Self { homes, peers, https, resps, nodes: (0..size).map(|_| None).collect(), on }
     }
 
     /// Starts all of them at once and waits until each is ready.
@@ -72,8 +75,11 @@ impl Cluster {
             let more = free(on, known.len() + 1).into_iter().find(|address| !known.contains(address));
             more.expect("one more than there are")
         };
-        let (peer, http) = (taken(&self.peers, self.on), taken(&self.https, http_of(self.on)));
+        let peer = taken(&self.peers, self.on);
         self.peers.push(peer);
+        let known = [self.https.as_slice(), &self.resps].concat();
+        let http = taken(&known, http_of(self.on));
+        self.resps.push(taken(&[known, vec![http.clone()]].concat(), http_of(self.on)));
         self.https.push(http);
         self.nodes.push(None);
         self.homes.len() - 1
@@ -97,7 +103,7 @@ impl Cluster {
 
     /// `metad serve` of a node with a list of its own.
     pub fn serve_with(&self, n: usize, peers: &str) -> Command {
-        let mut command = self.homes[n].serve_at(&self.https[n], &self.peers[n]);
+        let mut command = self.homes[n].serve_doors(&self.https[n], &self.resps[n], &self.peers[n]);
         command.args(["--name", &format!("n{}", n + 1)]);
         if !peers.is_empty() {
             command.args(["--peers", peers]);

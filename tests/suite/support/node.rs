@@ -83,11 +83,15 @@ impl Home {
 
     /// As [`Home::serve`], with an HTTP and a peer address of its own.
     pub fn serve_at(&self, http: &str, peer: &str) -> Command {
+        self.serve_doors(http, "127.0.0.1:0", peer)
+    }
+
+    /// As [`Home::serve_at`], with an address of its own for Redis clients.
+    pub fn serve_doors(&self, http: &str, resp: &str, peer: &str) -> Command {
         let mut command = metad(self.dir.path());
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
         command.args(["serve", "--mode", self.mode, "--data-dir", "data"]);
-        let doors =
-            [("--http", http), ("--resp", "127.0.0.1:0"), ("--sentinel", "127.0.0.1:0"), ("--peer", peer)];
+        let doors = [("--http", http), ("--resp", resp), ("--sentinel", "127.0.0.1:0"), ("--peer", peer)];
         for (door, address) in doors {
             command.args([door, address]);
         }
